@@ -1,0 +1,8 @@
+//! An observer against real ZooKeeper ensembles, seen by real clients.
+//!
+//! `OUTPOST_TESTS_OBSERVER=java` runs the same suites against Apache ZooKeeper's own observer: what they
+//! demand is what it does.
+
+mod clients;
+mod stage;
+mod versions;

@@ -1,0 +1,50 @@
+//! The server under test attaches to every ZooKeeper release that is still in use, and serves from it.
+
+use outpost_tests::{ObserverSettings, Settings, Version, clients};
+
+use crate::stage::Stage;
+
+fn a_client_works_through_an_observer_of(version: Version) {
+    let stage = Stage::with(Settings::of(version), &ObserverSettings::default());
+    let missing: &[&str] = if version < Version::V3_4_5 {
+        &["multi"]
+    } else {
+        &[]
+    };
+    clients::kazoo().check_without(&stage.observer.connect_string(), missing);
+}
+
+#[test]
+fn an_observer_of_3_3_6_serves_reads_writes_watches_and_ephemerals() {
+    a_client_works_through_an_observer_of(Version::V3_3_6);
+}
+
+#[test]
+fn an_observer_of_3_4_5_serves_reads_writes_watches_and_ephemerals() {
+    a_client_works_through_an_observer_of(Version::V3_4_5);
+}
+
+#[test]
+fn an_observer_of_3_4_14_serves_reads_writes_watches_and_ephemerals() {
+    a_client_works_through_an_observer_of(Version::V3_4_14);
+}
+
+#[test]
+fn an_observer_of_3_5_10_serves_reads_writes_watches_and_ephemerals() {
+    a_client_works_through_an_observer_of(Version::V3_5_10);
+}
+
+#[test]
+fn an_observer_of_3_6_4_serves_reads_writes_watches_and_ephemerals() {
+    a_client_works_through_an_observer_of(Version::V3_6_4);
+}
+
+#[test]
+fn an_observer_of_3_7_2_serves_reads_writes_watches_and_ephemerals() {
+    a_client_works_through_an_observer_of(Version::V3_7_2);
+}
+
+#[test]
+fn an_observer_of_3_8_6_serves_reads_writes_watches_and_ephemerals() {
+    a_client_works_through_an_observer_of(Version::V3_8_6);
+}

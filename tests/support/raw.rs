@@ -1,0 +1,1 @@
+//! A scripted client: connect request, frames out, frames in, bytes as they are.
