@@ -17,7 +17,10 @@ pub struct Id {
 impl Id {
     /// An id of `scheme`.
     pub fn new(scheme: &str, id: impl Into<BString>) -> Id {
-        Id { scheme: scheme.into(), id: id.into() }
+        Id {
+            scheme: scheme.into(),
+            id: id.into(),
+        }
     }
 
     /// Everybody.
@@ -81,7 +84,10 @@ pub struct Acl {
 impl Acl {
     /// The list that lets everybody do everything (`Ids.OPEN_ACL_UNSAFE`).
     pub fn open() -> Vec<Acl> {
-        vec![Acl { perms: Perms::ALL, id: Id::anyone() }]
+        vec![Acl {
+            perms: Perms::ALL,
+            id: Id::anyone(),
+        }]
     }
 
     /// Reads a vector of entries; null reads as empty.
@@ -100,7 +106,10 @@ impl Acl {
 
 impl<'a> Record<'a> for Acl {
     fn read(reader: &mut Reader<'a>) -> Result<Acl, DecodeError> {
-        Ok(Acl { perms: Perms(reader.int("ACL.perms")?), id: Id::read(reader)? })
+        Ok(Acl {
+            perms: Perms(reader.int("ACL.perms")?),
+            id: Id::read(reader)?,
+        })
     }
 
     fn write(&self, writer: &mut Writer<'_>) {

@@ -18,7 +18,11 @@ pub fn split(bytes: &[u8], limit: usize) -> Result<Option<&[u8]>, DecodeError> {
     let length = i32::from_be_bytes(*prefix);
     match usize::try_from(length) {
         Ok(length) if length <= limit => Ok(rest.get(..length)),
-        _ => Err(DecodeError::Length { what: "frame", length: i64::from(length), limit }),
+        _ => Err(DecodeError::Length {
+            what: "frame",
+            length: i64::from(length),
+            limit,
+        }),
     }
 }
 

@@ -76,7 +76,10 @@ impl SessionId {
         let mut state = ((self.0 ^ PASSWORD_SECRET) as u64 ^ LCG_MULTIPLIER) & LCG_MASK;
         let mut password = [0; 16];
         for word in password.chunks_exact_mut(4) {
-            state = state.wrapping_mul(LCG_MULTIPLIER).wrapping_add(LCG_INCREMENT) & LCG_MASK;
+            state = state
+                .wrapping_mul(LCG_MULTIPLIER)
+                .wrapping_add(LCG_INCREMENT)
+                & LCG_MASK;
             word.copy_from_slice(&((state >> 16) as u32).to_le_bytes());
         }
         password

@@ -100,7 +100,10 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts at the front of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes, read: 0 }
+        Reader {
+            rest: bytes,
+            read: 0,
+        }
     }
 
     /// How many bytes have been read.
@@ -119,7 +122,10 @@ impl<'a> Reader<'a> {
     /// [`DecodeError::Truncated`] when fewer are left.
     pub fn take(&mut self, what: &'static str, count: usize) -> Result<&'a [u8], DecodeError> {
         let Some((taken, rest)) = self.rest.split_at_checked(count) else {
-            return Err(DecodeError::Truncated { what, missing: count - self.rest.len() });
+            return Err(DecodeError::Truncated {
+                what,
+                missing: count - self.rest.len(),
+            });
         };
         self.rest = rest;
         self.read += count;
@@ -186,10 +192,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::buffer`].
-    pub fn ustring_or_null(
-        &mut self,
-        what: &'static str,
-    ) -> Result<Option<&'a BStr>, DecodeError> {
+    pub fn ustring_or_null(&mut self, what: &'static str) -> Result<Option<&'a BStr>, DecodeError> {
         Ok(self.buffer(what)?.map(BStr::new))
     }
 
@@ -198,7 +201,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::buffer`], and [`DecodeError::Null`].
     pub fn ustring(&mut self, what: &'static str) -> Result<&'a BStr, DecodeError> {
-        self.ustring_or_null(what)?.ok_or(DecodeError::Null { what })
+        self.ustring_or_null(what)?
+            .ok_or(DecodeError::Null { what })
     }
 
     /// A vector of which every element is read with `element`; null and negative counts read as
@@ -346,10 +350,16 @@ mod tests {
         let mut reader = Reader::new(&[0x7f, 0xff, 0xff, 0xff, 1, 2]);
         assert_eq!(
             reader.buffer("data"),
-            Err(DecodeError::Truncated { what: "data", missing: 0x7fff_ffff - 2 })
+            Err(DecodeError::Truncated {
+                what: "data",
+                missing: 0x7fff_ffff - 2
+            })
         );
         let mut reader = Reader::new(&[0xff, 0xff, 0xff, 0xfe]);
-        assert!(matches!(reader.buffer("data"), Err(DecodeError::Length { length: -2, .. })));
+        assert!(matches!(
+            reader.buffer("data"),
+            Err(DecodeError::Length { length: -2, .. })
+        ));
         let mut reader = Reader::new(&[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1]);
         assert!(reader.vector("list", |r| r.int("element")).is_err());
     }
@@ -360,7 +370,10 @@ mod tests {
         assert_eq!(reader.int("number"), Ok(1));
         assert_eq!(
             reader.finish("record"),
-            Err(DecodeError::Trailing { what: "record", bytes: 1 })
+            Err(DecodeError::Trailing {
+                what: "record",
+                bytes: 1
+            })
         );
     }
 

@@ -14,6 +14,7 @@ pub mod frame;
 pub mod ids;
 pub mod jute;
 pub mod op_code;
+pub mod proto;
 pub mod quorum;
 pub mod txn;
 

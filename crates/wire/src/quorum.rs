@@ -101,7 +101,12 @@ const FIXED_BYTES: usize = 4 + 8 + 4;
 impl QuorumPacket {
     /// A packet without identities.
     pub fn new(kind: PacketType, zxid: Zxid, data: Option<Bytes>) -> QuorumPacket {
-        QuorumPacket { kind: kind.code(), zxid, data, authinfo: None }
+        QuorumPacket {
+            kind: kind.code(),
+            zxid,
+            data,
+            authinfo: None,
+        }
     }
 
     /// The kind, if it is known.
@@ -134,7 +139,12 @@ impl QuorumPacket {
         buffer.advance(FIXED_BYTES);
         let data = data_length.map(|length| buffer.split_to(length).freeze());
         buffer.advance(authinfo_bytes);
-        Ok(Some(QuorumPacket { kind, zxid, data, authinfo }))
+        Ok(Some(QuorumPacket {
+            kind,
+            zxid,
+            data,
+            authinfo,
+        }))
     }
 
     /// Appends this packet.
@@ -166,7 +176,11 @@ fn fixed_part(
         Err(_) if length == -1 => None,
         _ => {
             let length = i64::from(length);
-            return Err(DecodeError::Length { what: "QuorumPacket.data", length, limit });
+            return Err(DecodeError::Length {
+                what: "QuorumPacket.data",
+                length,
+                limit,
+            });
         }
     };
     Ok(Some((kind, zxid, data_length)))
@@ -254,22 +268,33 @@ mod tests {
 
     #[test]
     fn a_packet_is_taken_whole_whatever_the_cuts_between_reads() {
-        let mut packet =
-            QuorumPacket::new(PacketType::Request, Zxid(-1), Some(Bytes::from_static(b"body")));
+        let mut packet = QuorumPacket::new(
+            PacketType::Request,
+            Zxid(-1),
+            Some(Bytes::from_static(b"body")),
+        );
         packet.authinfo = Some(vec![Id::new("ip", "127.0.0.1")]);
         let bytes = bytes_of(&packet);
         for cut in 0..bytes.len() {
             let mut buffer = BytesMut::from(&bytes[..cut]);
-            assert_eq!(QuorumPacket::take(&mut buffer, 100), Ok(None), "cut at {cut}");
+            assert_eq!(
+                QuorumPacket::take(&mut buffer, 100),
+                Ok(None),
+                "cut at {cut}"
+            );
             buffer.extend_from_slice(&bytes[cut..]);
-            assert_eq!(QuorumPacket::take(&mut buffer, 100), Ok(Some(packet.clone())));
+            assert_eq!(
+                QuorumPacket::take(&mut buffer, 100),
+                Ok(Some(packet.clone()))
+            );
             assert!(buffer.is_empty());
         }
     }
 
     #[test]
     fn data_above_the_limit_is_refused_before_it_arrives() {
-        let packet = QuorumPacket::new(PacketType::Inform, Zxid(1), Some(Bytes::from(vec![0; 101])));
+        let packet =
+            QuorumPacket::new(PacketType::Inform, Zxid(1), Some(Bytes::from(vec![0; 101])));
         let bytes = bytes_of(&packet);
         let mut buffer = BytesMut::from(&bytes[..FIXED_BYTES]);
         assert!(matches!(

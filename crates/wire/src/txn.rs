@@ -191,7 +191,11 @@ impl<'a> TxnEntry<'a> {
             _ => Some(TxnDigest::read(&mut reader)?),
         };
         reader.finish("transaction")?;
-        Ok(TxnEntry { header, txn, digest })
+        Ok(TxnEntry {
+            header,
+            txn,
+            digest,
+        })
     }
 
     /// The bytes of this transaction.
@@ -209,14 +213,17 @@ impl<'a> TxnEntry<'a> {
 
 /// Reads the record of a transaction of type `kind`, at the top level or inside a multi.
 fn read_txn<'a>(kind: i32, reader: &mut Reader<'a>) -> Result<Txn<'a>, DecodeError> {
-    let unknown = DecodeError::Unknown { what: "TxnHeader.type", value: i64::from(kind) };
+    let unknown = DecodeError::Unknown {
+        what: "TxnHeader.type",
+        value: i64::from(kind),
+    };
     Ok(match OpCode::from_code(kind).ok_or(unknown.clone())? {
         OpCode::Create | OpCode::Create2 => Txn::Create(read_create(reader)?),
         OpCode::CreateContainer => Txn::Create(read_create_container(reader)?),
         OpCode::CreateTtl => Txn::Create(read_create_ttl(reader)?),
-        OpCode::Delete | OpCode::DeleteContainer => {
-            Txn::Delete { path: reader.ustring("DeleteTxn.path")? }
-        }
+        OpCode::Delete | OpCode::DeleteContainer => Txn::Delete {
+            path: reader.ustring("DeleteTxn.path")?,
+        },
         OpCode::SetData | OpCode::Reconfig => Txn::SetData {
             path: reader.ustring("SetDataTxn.path")?,
             data: reader.buffer("SetDataTxn.data")?,
@@ -231,11 +238,15 @@ fn read_txn<'a>(kind: i32, reader: &mut Reader<'a>) -> Result<Txn<'a>, DecodeErr
             path: reader.ustring("CheckVersionTxn.path")?,
             version: reader.int("CheckVersionTxn.version")?,
         },
-        OpCode::CreateSession => {
-            Txn::CreateSession { timeout_ms: reader.int("CreateSessionTxn.timeOut")? }
-        }
-        OpCode::CloseSession => Txn::CloseSession { paths: read_close_session(reader)? },
-        OpCode::Error => Txn::Error { error: ErrorCode(reader.int("ErrorTxn.err")?) },
+        OpCode::CreateSession => Txn::CreateSession {
+            timeout_ms: reader.int("CreateSessionTxn.timeOut")?,
+        },
+        OpCode::CloseSession => Txn::CloseSession {
+            paths: read_close_session(reader)?,
+        },
+        OpCode::Error => Txn::Error {
+            error: ErrorCode(reader.int("ErrorTxn.err")?),
+        },
         OpCode::Multi => Txn::Multi(reader.vector("MultiTxn.txns", read_sub_txn)?),
         _ => return Err(unknown),
     })
@@ -252,26 +263,48 @@ fn read_create<'a>(reader: &mut Reader<'a>) -> Result<CreateTxn<'a>, DecodeError
         0 => -1,
         _ => reader.int("CreateTxn.parentCVersion")?,
     };
-    Ok(CreateTxn { path, data, acl, kind, parent_cversion })
+    Ok(CreateTxn {
+        path,
+        data,
+        acl,
+        kind,
+        parent_cversion,
+    })
 }
 
 fn read_create_container<'a>(reader: &mut Reader<'a>) -> Result<CreateTxn<'a>, DecodeError> {
     let (path, data, acl) = read_create_start(reader)?;
     let parent_cversion = reader.int("CreateContainerTxn.parentCVersion")?;
-    Ok(CreateTxn { path, data, acl, kind: CreateKind::Container, parent_cversion })
+    Ok(CreateTxn {
+        path,
+        data,
+        acl,
+        kind: CreateKind::Container,
+        parent_cversion,
+    })
 }
 
 fn read_create_ttl<'a>(reader: &mut Reader<'a>) -> Result<CreateTxn<'a>, DecodeError> {
     let (path, data, acl) = read_create_start(reader)?;
     let parent_cversion = reader.int("CreateTTLTxn.parentCVersion")?;
     let kind = CreateKind::Ttl(reader.long("CreateTTLTxn.ttl")?);
-    Ok(CreateTxn { path, data, acl, kind, parent_cversion })
+    Ok(CreateTxn {
+        path,
+        data,
+        acl,
+        kind,
+        parent_cversion,
+    })
 }
 
 type CreateStart<'a> = (&'a BStr, Option<&'a [u8]>, Vec<Acl>);
 
 fn read_create_start<'a>(reader: &mut Reader<'a>) -> Result<CreateStart<'a>, DecodeError> {
-    Ok((reader.ustring("create path")?, reader.buffer("create data")?, Acl::read_list(reader)?))
+    Ok((
+        reader.ustring("create path")?,
+        reader.buffer("create data")?,
+        Acl::read_list(reader)?,
+    ))
 }
 
 /// Tells the three forms apart by what is left: nothing, a digest alone, or a list of paths and
@@ -281,16 +314,23 @@ fn read_close_session<'a>(reader: &mut Reader<'a>) -> Result<Option<Vec<&'a BStr
     if rest.is_empty() || (rest.len() == DIGEST_BYTES && rest.starts_with(&[0, 0, 0, 2])) {
         return Ok(None);
     }
-    reader.vector("CloseSessionTxn.paths2Delete", |r| r.ustring("path")).map(Some)
+    reader
+        .vector("CloseSessionTxn.paths2Delete", |r| r.ustring("path"))
+        .map(Some)
 }
 
 fn read_sub_txn<'a>(reader: &mut Reader<'a>) -> Result<SubTxn<'a>, DecodeError> {
     let kind = reader.int("Txn.type")?;
-    let data = reader.buffer("Txn.data")?.ok_or(DecodeError::Null { what: "Txn.data" })?;
+    let data = reader
+        .buffer("Txn.data")?
+        .ok_or(DecodeError::Null { what: "Txn.data" })?;
     let mut record = Reader::new(data);
     let txn = match OpCode::from_code(kind) {
         Some(OpCode::Multi | OpCode::CreateSession | OpCode::CloseSession) | None => {
-            return Err(DecodeError::Unknown { what: "Txn.type", value: i64::from(kind) });
+            return Err(DecodeError::Unknown {
+                what: "Txn.type",
+                value: i64::from(kind),
+            });
         }
         Some(_) => read_txn(kind, &mut record)?,
     };
@@ -302,7 +342,11 @@ fn write_txn(kind: i32, txn: &Txn<'_>, writer: &mut Writer<'_>) {
     match txn {
         Txn::Create(create) => write_create(create, writer),
         Txn::Delete { path } => writer.ustring(path),
-        Txn::SetData { path, data, version } => {
+        Txn::SetData {
+            path,
+            data,
+            version,
+        } => {
             writer.ustring(path);
             writer.buffer(*data);
             writer.int(*version);
@@ -327,7 +371,10 @@ fn write_txn(kind: i32, txn: &Txn<'_>, writer: &mut Writer<'_>) {
             w.with_length(|w| write_txn(sub.kind, &sub.txn, w));
         }),
     }
-    debug_assert!(OpCode::from_code(kind).is_some(), "a transaction of no known type was made");
+    debug_assert!(
+        OpCode::from_code(kind).is_some(),
+        "a transaction of no known type was made"
+    );
 }
 
 fn write_create(create: &CreateTxn<'_>, writer: &mut Writer<'_>) {
