@@ -13,6 +13,7 @@ pub mod error_code;
 pub mod frame;
 pub mod ids;
 pub mod jute;
+pub mod membership;
 pub mod op_code;
 pub mod proto;
 pub mod quorum;
