@@ -40,6 +40,12 @@ pub enum DecodeError {
         /// The value as it was read.
         value: i64,
     },
+    /// A file's bytes do not have the checksum that the file says they have.
+    #[error("{what}: checksum does not match")]
+    Checksum {
+        /// The part of the file that is damaged.
+        what: &'static str,
+    },
     /// Bytes are left over behind a record that should end there.
     #[error("{what}: {bytes} bytes left over")]
     Trailing {
@@ -183,6 +189,29 @@ impl<'a> Reader<'a> {
                     what,
                     length: i64::from(length),
                     limit: self.rest.len(),
+                }),
+            },
+        }
+    }
+
+    /// A buffer of at most `limit` bytes, for streams: a longer one is refused by its length, where
+    /// [`Reader::buffer`] would ask for more input.
+    ///
+    /// # Errors
+    /// As [`Reader::buffer`], and when the length is above `limit`.
+    pub fn buffer_within(
+        &mut self,
+        what: &'static str,
+        limit: usize,
+    ) -> Result<Option<&'a [u8]>, DecodeError> {
+        match self.int(what)? {
+            -1 => Ok(None),
+            length => match usize::try_from(length) {
+                Ok(length) if length <= limit => self.take(what, length).map(Some),
+                _ => Err(DecodeError::Length {
+                    what,
+                    length: i64::from(length),
+                    limit,
                 }),
             },
         }

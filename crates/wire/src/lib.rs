@@ -10,6 +10,7 @@
 
 pub mod data;
 pub mod error_code;
+pub mod files;
 pub mod frame;
 pub mod ids;
 pub mod jute;
