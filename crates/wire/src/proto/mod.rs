@@ -15,6 +15,7 @@
 mod record;
 
 pub mod auth;
+pub mod body;
 pub mod connect;
 pub mod multi;
 pub mod read;
@@ -22,6 +23,7 @@ pub mod watch;
 pub mod write;
 
 pub use auth::{AuthPacket, ClientInfo, GetSaslRequest, SetSaslResponse, WhoAmIResponse};
+pub use body::{ReplyBody, RequestBody};
 pub use connect::{ConnectRequest, ConnectResponse};
 pub use multi::{MultiHeader, MultiOp, MultiRequest, MultiResponse, MultiResult};
 pub use read::{
