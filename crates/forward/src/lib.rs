@@ -1,1 +1,29 @@
-//! In the making.
+//! The link to the ensemble: find a learner master, synchronise, follow, forward writes, keep
+//! sessions alive, detach and reattach.
+//!
+//! [`Link::start`] gives life to two threads. The *link* thread owns the socket and drives one
+//! [`learner::Learner`] after another; the *apply* thread changes the tree. What they have to say to
+//! the sessions served here leaves through one trait, [`Answers`], so this crate never learns what a
+//! client connection is.
+
+pub mod answers;
+mod apply;
+pub mod backoff;
+pub mod candidates;
+mod driver;
+pub mod event;
+pub mod hold;
+pub mod learner;
+mod link;
+pub mod lost;
+pub mod status;
+mod sync;
+pub mod writes;
+
+pub use answers::{Answers, View};
+pub use candidates::{Candidate, Candidates};
+pub use hold::Attachment;
+pub use link::{Link, LinkSettings, Permit, Request};
+pub use lost::Lost;
+pub use status::LinkStatus;
+pub use writes::{Origin, Pending};

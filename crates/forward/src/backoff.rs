@@ -1,0 +1,52 @@
+//! How long to wait before trying again.
+
+use std::time::Duration;
+
+/// Delays that double from `first` to `longest`, each shortened by a random part of up to half, so
+/// that a thousand observers that lost the same leader do not come back at the same moment.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    /// Starts with `first`.
+    pub fn new(first: Duration, longest: Duration) -> Backoff {
+        Backoff {
+            first,
+            longest,
+            next: first,
+        }
+    }
+
+    /// How long to wait now; the next wait is twice as long.
+    pub fn delay(&mut self) -> Duration {
+        let full = self.next;
+        self.next = (full * 2).min(self.longest);
+        full.mul_f64(1.0 - fastrand::f64() / 2.0)
+    }
+
+    /// Starts over, after a success.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_longest_and_keep_at_least_half() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
+        for full_ms in [100, 200, 350, 350] {
+            let delay = backoff.delay();
+            assert!(delay <= Duration::from_millis(full_ms), "{delay:?}");
+            assert!(delay >= Duration::from_millis(full_ms / 2), "{delay:?}");
+        }
+        backoff.reset();
+        assert!(backoff.delay() <= Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,42 @@
+//! Everything the ensemble can tell us.
+
+use bytes::Bytes;
+use outpost_mirror::Tree;
+use outpost_wire::{SessionId, Zxid};
+use tokio::sync::oneshot;
+
+use crate::lost::Lost;
+
+/// What comes down the link, in the order in which it came. Matched in one place: `apply`.
+pub enum Event {
+    /// A whole tree that replaces the mirror's, consistent at its last zxid.
+    Snapshot(Box<Tree>),
+    /// A committed transaction: header, record and digest as the leader sent them.
+    Committed {
+        /// The transaction's zxid.
+        zxid: Zxid,
+        /// Header, record, and digest if there is one.
+        bytes: Bytes,
+    },
+    /// The mirror has caught up: clients may be served.
+    UpToDate {
+        /// Text of the membership that the master announced (3.5 and later).
+        membership: Option<Bytes>,
+    },
+    /// The oldest forwarded sync is done.
+    Synced,
+    /// The leader's word on a session that wants to attach here.
+    Revalidated {
+        /// The session.
+        session: SessionId,
+        /// Whether it lives and is ours now.
+        valid: bool,
+    },
+    /// The link is gone; nothing of it will come any more.
+    Lost {
+        /// Why.
+        reason: Lost,
+        /// Told when everything before this event has been applied.
+        done: oneshot::Sender<()>,
+    },
+}

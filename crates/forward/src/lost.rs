@@ -1,0 +1,82 @@
+//! Why a link to a learner master ends.
+
+use std::io;
+use std::time::Duration;
+
+use outpost_wire::{DecodeError, ServerId, Zxid};
+
+/// The reason a link ended, sorted by who has to act.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// The network: the socket failed.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The master, or something between it and us, closed the connection.
+    #[error("the master closed the connection")]
+    Closed,
+    /// Nothing came for as long as the protocol allows.
+    #[error("the master was silent for {} ms", .0.as_millis())]
+    Silent(Duration),
+    /// The master sent bytes that are no packet, or a packet that is no such record.
+    #[error("the master sent a malformed packet: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The master broke the order of the protocol.
+    #[error("the master broke the protocol: {0}")]
+    Misbehaved(String),
+    /// The master belongs to an epoch that is over: a deposed leader that has not noticed.
+    #[error("the master offers epoch {offered}, but epoch {accepted} has been seen")]
+    StaleMaster {
+        /// Epoch in LEADERINFO.
+        offered: u32,
+        /// Newest epoch this observer has accepted.
+        accepted: u32,
+    },
+    /// The master's history ends before ours: everything must be fetched anew.
+    #[error("the master's history ends at {to}, ours at {ours}: starting over from a snapshot")]
+    Truncated {
+        /// Where the master asks us to go back to.
+        to: Zxid,
+        /// Our last zxid.
+        ours: Zxid,
+    },
+    /// A reconfiguration names another leader, or moves this one.
+    #[error("the ensemble is handing over to server {suggested}")]
+    LeaderChanges {
+        /// The voter that is to lead next.
+        suggested: ServerId,
+    },
+    /// The mirror could not apply as fast as transactions came; we leave before the leader's queue
+    /// for us grows (P9).
+    #[error("the mirror cannot keep up: its queue was full for {} ms", .0.as_millis())]
+    Overrun(Duration),
+    /// The mirror differs from the leader's tree and must be fetched anew (P1).
+    #[error("the mirror differs from the leader's tree: starting over from a snapshot")]
+    Diverged,
+    /// This process is shutting down.
+    #[error("shutting down")]
+    Stopped,
+}
+
+impl Lost {
+    /// Whether the mirror must not be continued from where it is.
+    pub fn starts_over(&self) -> bool {
+        matches!(self, Lost::Truncated { .. } | Lost::Diverged)
+    }
+
+    /// A short name for metrics, one for each variant.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Lost::Io(_) => "io",
+            Lost::Closed => "closed",
+            Lost::Silent(_) => "silent",
+            Lost::Malformed(_) => "malformed",
+            Lost::Misbehaved(_) => "misbehaved",
+            Lost::StaleMaster { .. } => "stale_master",
+            Lost::Truncated { .. } => "truncated",
+            Lost::LeaderChanges { .. } => "leader_changes",
+            Lost::Overrun(_) => "overrun",
+            Lost::Diverged => "diverged",
+            Lost::Stopped => "stopped",
+        }
+    }
+}

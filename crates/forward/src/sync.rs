@@ -1,0 +1,258 @@
+//! The synchronisation that precedes following: DIFF, TRUNC or SNAP, and the history behind it.
+//!
+//! A snapshot is fuzzy: the master writes it while it goes on applying, and sends what it applied
+//! meanwhile once more. Until NEWLEADER such transactions are replayed into the tree that was read,
+//! tolerantly and before anybody can see it; from then on the tree is exact.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use outpost_mirror::{Tree, TreeBuilder};
+use outpost_wire::files::{SnapshotDecoder, SnapshotItem};
+use outpost_wire::quorum::{PacketType, QuorumPacket};
+use outpost_wire::txn::{TxnEntry, TxnHeader};
+use outpost_wire::{Reader, Record, Zxid};
+
+use crate::event::Event;
+use crate::learner::{Settings, Step, data_of, split_activation, unexpected};
+use crate::lost::Lost;
+
+/// Proposals that may wait for their COMMIT. A master sends each with its COMMIT right behind;
+/// those of 3.3 and early 3.4 also send what is still in flight, at most a few thousand.
+const PROPOSALS_MAX: usize = 100_000;
+
+/// The synchronisation part of a `Learner`.
+pub(crate) struct Sync {
+    /// Master of 3.3: NEWLEADER came first and gets no ACK of its own.
+    legacy: bool,
+    last_zxid: Zxid,
+    settings: Settings,
+    base: Base,
+    /// Not yet committed, oldest first.
+    proposals: VecDeque<(Zxid, Bytes)>,
+    membership: Option<Bytes>,
+}
+
+/// What the history is applied to.
+enum Base {
+    /// The master has not said yet.
+    Unknown,
+    /// The mirror as it is.
+    Mirror,
+    /// A snapshot that is still arriving.
+    Loading(Box<Loading>),
+    /// A snapshot that is complete but fuzzy until NEWLEADER.
+    Fuzzy(Box<Tree>),
+}
+
+struct Loading {
+    decoder: SnapshotDecoder,
+    builder: TreeBuilder,
+    nodes: usize,
+}
+
+impl Sync {
+    pub(crate) fn new(legacy: bool, settings: &Settings) -> Sync {
+        Sync {
+            legacy,
+            last_zxid: settings.last_zxid,
+            settings: settings.clone(),
+            base: Base::Unknown,
+            proposals: VecDeque::new(),
+            membership: None,
+        }
+    }
+
+    pub(crate) fn is_legacy(&self) -> bool {
+        self.legacy
+    }
+
+    pub(crate) fn last_zxid(&self) -> Zxid {
+        self.last_zxid
+    }
+
+    pub(crate) fn is_loading(&self) -> bool {
+        matches!(self.base, Base::Loading(_))
+    }
+
+    pub(crate) fn snapshot_progress(&self) -> Option<usize> {
+        match &self.base {
+            Base::Loading(loading) => Some(loading.nodes),
+            _ => None,
+        }
+    }
+
+    /// Takes as much of the snapshot off the front of `input` as is there; true when it is whole.
+    pub(crate) fn load(&mut self, input: &mut BytesMut) -> Result<bool, Lost> {
+        let Base::Loading(loading) = &mut self.base else {
+            return Ok(true);
+        };
+        while let Some(item) = loading.decoder.next(input)? {
+            match item {
+                SnapshotItem::Session { id, timeout_ms } => loading.builder.session(id, timeout_ms),
+                SnapshotItem::Acl { id, acl } => loading.builder.acl(id, acl),
+                SnapshotItem::Node {
+                    path,
+                    data,
+                    acl_id,
+                    stat,
+                } => {
+                    loading.nodes += 1;
+                    loading
+                        .builder
+                        .node(path.as_ref().into(), data.as_deref(), acl_id, stat)
+                        .map_err(|error| Lost::Misbehaved(format!("snapshot: {error}")))?;
+                }
+                SnapshotItem::End => {
+                    self.finish_loading();
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn finish_loading(&mut self) {
+        if let Base::Loading(loading) = std::mem::replace(&mut self.base, Base::Unknown) {
+            let tree = loading.builder.finish();
+            self.last_zxid = tree.last_zxid();
+            self.base = Base::Fuzzy(Box::new(tree));
+        }
+    }
+
+    pub(crate) fn handle_packet(
+        &mut self,
+        packet: QuorumPacket,
+        events: &mut VecDeque<Event>,
+    ) -> Result<Step, Lost> {
+        match packet.packet_type() {
+            Some(PacketType::Diff | PacketType::Trunc | PacketType::Snap) => self.begin(&packet)?,
+            Some(PacketType::Proposal) => self.proposed(data_of(packet, "PROPOSAL")?)?,
+            Some(PacketType::Commit) => self.commit_oldest(packet.zxid, events)?,
+            Some(PacketType::Inform) => self.informed(data_of(packet, "INFORM")?, events)?,
+            Some(PacketType::InformAndActivate) => {
+                let (_, bytes) = split_activation(data_of(packet, "INFORMANDACTIVATE")?)?;
+                self.informed(bytes, events)?;
+            }
+            Some(PacketType::NewLeader) => {
+                // Masters of 3.4 and of 3.5 without a membership send nothing, or a single byte.
+                self.membership = packet.data.filter(|text| text.len() > 1);
+                self.publish_snapshot(events);
+                return Ok(Step::NewLeader);
+            }
+            Some(PacketType::UpToDate) => {
+                self.publish_snapshot(events);
+                events.push_back(Event::UpToDate {
+                    membership: self.membership.take(),
+                });
+                return Ok(Step::UpToDate);
+            }
+            // A PING must not be answered yet: the master wants its ACK to be the next packet.
+            Some(PacketType::Ping) => {}
+            _ => tracing::debug!(kind = packet.kind, "packet ignored during synchronisation"),
+        }
+        Ok(Step::More)
+    }
+
+    fn begin(&mut self, packet: &QuorumPacket) -> Result<(), Lost> {
+        if !matches!(self.base, Base::Unknown) {
+            return Err(unexpected(packet, "after the synchronisation began"));
+        }
+        match packet.packet_type() {
+            Some(PacketType::Snap) => {
+                tracing::info!(zxid = %packet.zxid, "receiving a snapshot");
+                self.base = Base::Loading(Box::new(Loading {
+                    decoder: SnapshotDecoder::new(self.settings.packet_bytes_max),
+                    builder: TreeBuilder::with_options(packet.zxid, self.settings.tree),
+                    nodes: 0,
+                }));
+            }
+            // Only committed transactions are in the mirror, so a master that asks us to go back
+            // lags behind us or has lost history; there is no log to go back with.
+            Some(PacketType::Trunc) if packet.zxid < self.last_zxid => {
+                return Err(Lost::Truncated {
+                    to: packet.zxid,
+                    ours: self.last_zxid,
+                });
+            }
+            _ => {
+                tracing::info!(ours = %self.last_zxid, master = %packet.zxid, "receiving a diff");
+                self.base = Base::Mirror;
+            }
+        }
+        Ok(())
+    }
+
+    fn proposed(&mut self, bytes: Bytes) -> Result<(), Lost> {
+        if self.proposals.len() == PROPOSALS_MAX {
+            return Err(Lost::Misbehaved(format!(
+                "{PROPOSALS_MAX} proposals without a commit"
+            )));
+        }
+        self.proposals.push_back((zxid_of(&bytes)?, bytes));
+        Ok(())
+    }
+
+    fn commit_oldest(&mut self, zxid: Zxid, events: &mut VecDeque<Event>) -> Result<(), Lost> {
+        match self.proposals.pop_front() {
+            Some((proposed, bytes)) if proposed == zxid => self.committed(bytes, events),
+            Some((proposed, _)) => Err(Lost::Misbehaved(format!(
+                "COMMIT of {zxid}, but {proposed} is the oldest"
+            ))),
+            None => Err(Lost::Misbehaved(format!(
+                "COMMIT of {zxid} without a proposal"
+            ))),
+        }
+    }
+
+    /// An INFORM supersedes the proposal of the same zxid that old masters have sent before it.
+    fn informed(&mut self, bytes: Bytes, events: &mut VecDeque<Event>) -> Result<(), Lost> {
+        let zxid = zxid_of(&bytes)?;
+        while self
+            .proposals
+            .front()
+            .is_some_and(|(proposed, _)| *proposed <= zxid)
+        {
+            self.proposals.pop_front();
+        }
+        self.committed(bytes, events)
+    }
+
+    fn committed(&mut self, bytes: Bytes, events: &mut VecDeque<Event>) -> Result<(), Lost> {
+        let zxid = zxid_of(&bytes)?;
+        match &mut self.base {
+            Base::Fuzzy(_) if zxid <= self.last_zxid => return Ok(()),
+            _ if !zxid.follows(self.last_zxid) => {
+                let last = self.last_zxid;
+                return Err(Lost::Misbehaved(format!(
+                    "transaction {zxid} cannot follow {last}"
+                )));
+            }
+            Base::Fuzzy(tree) => {
+                tree.replay(&TxnEntry::decode(&bytes)?);
+            }
+            Base::Mirror => events.push_back(Event::Committed { zxid, bytes }),
+            Base::Unknown | Base::Loading(_) => {
+                return Err(Lost::Misbehaved(format!(
+                    "transaction {zxid} before DIFF or SNAP"
+                )));
+            }
+        }
+        self.last_zxid = zxid;
+        Ok(())
+    }
+
+    /// From here on the tree is exact and the mirror's. A master of 3.3 sends NEWLEADER first, when
+    /// there is no tree yet; its history ends with UPTODATE.
+    fn publish_snapshot(&mut self, events: &mut VecDeque<Event>) {
+        if matches!(self.base, Base::Fuzzy(_))
+            && let Base::Fuzzy(tree) = std::mem::replace(&mut self.base, Base::Mirror)
+        {
+            events.push_back(Event::Snapshot(tree));
+        }
+    }
+}
+
+fn zxid_of(bytes: &[u8]) -> Result<Zxid, Lost> {
+    Ok(TxnHeader::read(&mut Reader::new(bytes))?.zxid)
+}
