@@ -13,11 +13,19 @@
 //! a change fires) and `load.rs` (a whole tree from a snapshot).
 
 pub mod acl;
+mod acl_table;
 mod apply;
+mod catch_up;
+mod change;
 mod difference;
+mod digest;
+mod ephemerals;
+mod index;
 mod load;
+mod quota;
 mod tree;
 mod watches;
+mod znode;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
@@ -26,12 +34,12 @@ use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteG
 
 pub use acl::{AclRules, allows};
 pub use apply::{Applied, DigestCheck, Divergence, SubResult, TxnResult, WatchEvent};
+pub use catch_up::SetWatches;
 pub use difference::fire_difference;
 pub use load::{LoadError, TreeBuilder};
-pub use tree::{NodeRef, QuotaLimits, QuotaUsage, Tree, TreeOptions};
-pub use watches::{
-    EventKind, SetWatches, WatchMode, WatchSummary, WatcherId, WatcherType, Watches,
-};
+pub use quota::{QuotaLimits, QuotaUsage};
+pub use tree::{NodeRef, Tree, TreeOptions};
+pub use watches::{EventKind, WatchMode, WatchSummary, WatcherId, WatcherType, Watches};
 
 /// The tree and its watches, shared between one writer and many readers.
 ///

@@ -1,8 +1,24 @@
 //! Who watches what, and what a change fires.
+//!
+//! ZooKeeper keeps two tables, one for data and existence and one for lists of children; here they are
+//! flags of one. A watch is left under a reader's guard by many threads at once, and fired under the
+//! writer's, so the tables are split by path, and the way back from a watcher to its paths is split
+//! by watcher. Locks are taken in this order: one shard of paths, then one shard of watchers.
+//!
+//! Whether a watcher may see an event is not decided here, nor how it gets there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bstr::{BStr, BString};
+use bstr::{BStr, BString, ByteSlice};
+use crossbeam_utils::CachePadded;
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use outpost_wire::data::parent_path;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 /// Whoever leaves watches: one connection. A number that means nothing here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,21 +94,6 @@ impl WatcherType {
     }
 }
 
-/// The lists of `setWatches` and `setWatches2`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SetWatches<'l, 'a> {
-    /// Watches left by `getData`, and by `exists` on a znode that was there.
-    pub data: &'l [&'a BStr],
-    /// Watches left by `exists` on a znode that was not there.
-    pub exist: &'l [&'a BStr],
-    /// Watches left by `getChildren`.
-    pub child: &'l [&'a BStr],
-    /// Persistent watches.
-    pub persistent: &'l [&'a BStr],
-    /// Persistent recursive watches.
-    pub persistent_recursive: &'l [&'a BStr],
-}
-
 /// How many watch what, in the data table alone (4lw `wchs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WatchSummary {
@@ -104,62 +105,453 @@ pub struct WatchSummary {
     pub watches: usize,
 }
 
-/// All watches.
-#[derive(Default)]
-pub struct Watches {}
+/// Shards of paths, and of watchers. Many more than threads, so that two seldom meet.
+const SHARDS: usize = 64;
+/// Watchers of one path that are searched one by one; more are kept in a map.
+const FEW: usize = 16;
 
-#[allow(unused_variables)]
+/// Ways in which one watcher watches one path; independent of each other, as since ZooKeeper 3.9.
+type Flags = u8;
+const DATA_STANDARD: Flags = 1;
+const DATA_PERSISTENT: Flags = 2;
+const DATA_RECURSIVE: Flags = 4;
+const CHILD_STANDARD: Flags = 8;
+const CHILD_PERSISTENT: Flags = 16;
+const DATA: Flags = DATA_STANDARD | DATA_PERSISTENT | DATA_RECURSIVE;
+const CHILD: Flags = CHILD_STANDARD | CHILD_PERSISTENT;
+const STANDARD: Flags = DATA_STANDARD | CHILD_STANDARD;
+
+/// Those to tell about one change.
+pub(crate) type Fired = SmallVec<[WatcherId; 16]>;
+
+/// Which of ZooKeeper's tables a change triggers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tables {
+    /// The znode was created or its data set. Recursive watches above see it.
+    Data,
+    /// A child was created or deleted. Recursive watches do not see that.
+    Child,
+    /// The znode was deleted. Who watches in both tables is told once. Recursive watches above see it.
+    Both,
+}
+
+impl Tables {
+    fn flags(self) -> Flags {
+        match self {
+            Tables::Data => DATA,
+            Tables::Child => CHILD,
+            Tables::Both => DATA | CHILD,
+        }
+    }
+}
+
+/// All watches of all watchers.
+pub struct Watches {
+    hasher: DefaultHashBuilder,
+    paths: Box<[CachePadded<Mutex<PathShard>>]>,
+    watchers: Box<[CachePadded<Mutex<WatcherShard>>]>,
+    /// While there are none, a change does not look at the paths above it.
+    recursive: AtomicUsize,
+}
+
+/// Part of the paths with their watchers. No path is here without a watcher.
+#[derive(Default)]
+struct PathShard {
+    table: HashTable<Watched>,
+    /// Pairs of path and watcher, counted in each of ZooKeeper's tables.
+    count: usize,
+}
+
+struct Watched {
+    path: Arc<[u8]>,
+    by: Watchers,
+}
+
+/// Part of the watchers with their paths.
+type WatcherShard = HashMap<WatcherId, HashSet<Arc<[u8]>>>;
+
 impl Watches {
     /// No watches.
     pub fn new() -> Watches {
-        Watches::default()
+        Watches {
+            hasher: DefaultHashBuilder::default(),
+            paths: (0..SHARDS).map(|_| CachePadded::default()).collect(),
+            watchers: (0..SHARDS).map(|_| CachePadded::default()).collect(),
+            recursive: AtomicUsize::new(0),
+        }
     }
 
-    /// Leaves a one-shot watch on data and existence.
-    pub fn leave_data(&self, path: &BStr, watcher: WatcherId) {}
+    /// Leaves a one-shot watch on data and existence, as `getData` and `exists` do.
+    pub fn leave_data(&self, path: &BStr, watcher: WatcherId) {
+        self.add(path, watcher, DATA_STANDARD);
+    }
 
-    /// Leaves a one-shot watch on the list of children.
-    pub fn leave_child(&self, path: &BStr, watcher: WatcherId) {}
+    /// Leaves a one-shot watch on the list of children, as `getChildren` does.
+    pub fn leave_child(&self, path: &BStr, watcher: WatcherId) {
+        self.add(path, watcher, CHILD_STANDARD);
+    }
 
     /// Leaves a persistent watch.
-    pub fn leave_persistent(&self, path: &BStr, watcher: WatcherId) {}
+    pub fn leave_persistent(&self, path: &BStr, watcher: WatcherId) {
+        self.add(path, watcher, DATA_PERSISTENT | CHILD_PERSISTENT);
+    }
 
     /// Leaves a persistent recursive watch.
-    pub fn leave_recursive(&self, path: &BStr, watcher: WatcherId) {}
+    pub fn leave_recursive(&self, path: &BStr, watcher: WatcherId) {
+        self.add(path, watcher, DATA_RECURSIVE);
+    }
 
     /// Leaves a watch as `addWatch` does.
-    pub fn leave(&self, path: &BStr, watcher: WatcherId, mode: WatchMode) {}
+    pub fn leave(&self, path: &BStr, watcher: WatcherId, mode: WatchMode) {
+        match mode {
+            WatchMode::Persistent => self.leave_persistent(path, watcher),
+            WatchMode::PersistentRecursive => self.leave_recursive(path, watcher),
+        }
+    }
 
     /// Whether there is such a watch (`checkWatches`).
     pub fn check(&self, path: &BStr, watcher: WatcherId, kind: WatcherType) -> bool {
-        false
+        let wanted = match kind {
+            // ZooKeeper looks for this one in the data table only.
+            WatcherType::Persistent => DATA_PERSISTENT,
+            _ => kind.flags(),
+        };
+        let hash = self.hash(path);
+        let shard = self.shard(hash).lock();
+        let watched = shard.table.find(hash, |watched| *watched.path == **path);
+        watched.is_some_and(|watched| watched.by.get(watcher) & wanted != 0)
     }
 
-    /// Takes such watches away, and says whether there was one (`removeWatches`).
+    /// Takes such watches away, and says whether there was one (`removeWatches`). No event tells of it.
     pub fn remove(&self, path: &BStr, watcher: WatcherId, kind: WatcherType) -> bool {
-        false
+        self.clear(path, watcher, kind.flags(), true) != 0
     }
 
-    /// Takes all watches of a watcher away.
-    pub fn remove_watcher(&self, watcher: WatcherId) {}
+    /// Takes all watches of a watcher away: its connection is closed. Takes time in proportion to them.
+    pub fn remove_watcher(&self, watcher: WatcherId) {
+        let paths = self.watcher_shard(watcher).lock().remove(&watcher);
+        for path in paths.into_iter().flatten() {
+            self.clear(BStr::new(&*path), watcher, DATA | CHILD, false);
+        }
+    }
 
-    /// Number of watches (metric `watch_count`).
+    /// Number of watches (metric `watch_count`): pairs of path and watcher in either table.
     pub fn count(&self) -> usize {
-        0
+        self.paths.iter().map(|shard| shard.lock().count).sum()
     }
 
-    /// 4lw `wchs`: the data table alone.
+    /// How many watch what; as 4lw `wchs`, the data table alone.
     pub fn summary(&self) -> WatchSummary {
-        WatchSummary::default()
+        let mut summary = WatchSummary::default();
+        let mut watchers = BTreeSet::new();
+        self.for_each_data_watch(|_, by| {
+            summary.paths += 1;
+            summary.watches += by.len();
+            watchers.extend(by);
+        });
+        summary.watchers = watchers.len();
+        summary
     }
 
-    /// 4lw `wchc`: the paths of every watcher, the data table alone.
+    /// The paths of every watcher; as 4lw `wchc`, the data table alone.
     pub fn by_watcher(&self) -> BTreeMap<WatcherId, Vec<BString>> {
-        BTreeMap::new()
+        let mut paths = BTreeMap::<WatcherId, Vec<BString>>::new();
+        self.for_each_data_watch(|path, by| {
+            for watcher in by {
+                paths.entry(watcher).or_default().push(path.to_owned());
+            }
+        });
+        paths.values_mut().for_each(|paths| paths.sort_unstable());
+        paths
     }
 
-    /// 4lw `wchp`: the watchers of every path, the data table alone.
+    /// The watchers of every path; as 4lw `wchp`, the data table alone.
     pub fn by_path(&self) -> BTreeMap<BString, Vec<WatcherId>> {
-        BTreeMap::new()
+        let mut watchers = BTreeMap::new();
+        self.for_each_data_watch(|path, by| {
+            watchers.insert(path.to_owned(), by);
+        });
+        watchers
+    }
+
+    /// Finds those to tell about a change at `path`, in ascending order, each once, and takes the one-shot
+    /// watches among them away.
+    pub(crate) fn trigger(&self, path: &BStr, tables: Tables, fired: &mut Fired) {
+        self.trigger_exact(path, tables.flags(), fired);
+        if tables != Tables::Child && self.recursive.load(Ordering::Relaxed) > 0 {
+            self.collect_recursive(path, fired);
+        }
+        fired.sort_unstable();
+        fired.dedup();
+    }
+
+    /// Every watched path, and whether there is a recursive watch on it.
+    pub(crate) fn watched_paths(&self) -> BTreeMap<BString, bool> {
+        let mut paths = BTreeMap::new();
+        for shard in &self.paths {
+            for watched in &shard.lock().table {
+                let mut flags = 0;
+                watched.by.for_each(|_, of_one| flags |= of_one);
+                paths.insert(BString::from(&*watched.path), flags & DATA_RECURSIVE != 0);
+            }
+        }
+        paths
+    }
+
+    fn trigger_exact(&self, path: &BStr, tables: Flags, fired: &mut Fired) {
+        let hash = self.hash(path);
+        let mut gone = Fired::new();
+        let path = {
+            let mut shard = self.shard(hash).lock();
+            let shard = &mut *shard;
+            let Ok(mut found) = shard
+                .table
+                .find_entry(hash, |watched| *watched.path == **path)
+            else {
+                return;
+            };
+            let count = &mut shard.count;
+            let by = &mut found.get_mut().by;
+            by.retain(|watcher, flags| {
+                if *flags & tables == 0 {
+                    return true;
+                }
+                fired.push(watcher);
+                let after = *flags & !(tables & STANDARD);
+                *count -= pairs(*flags) - pairs(after);
+                *flags = after;
+                if after == 0 {
+                    gone.push(watcher);
+                }
+                after != 0
+            });
+            if gone.is_empty() {
+                return;
+            }
+            let path = Arc::clone(&found.get().path);
+            if found.get().by.is_empty() {
+                found.remove();
+            }
+            path
+        };
+        for watcher in gone {
+            self.forget(watcher, &path);
+        }
+    }
+
+    /// The paths above `/a/b` are `/a` and `/`.
+    fn collect_recursive(&self, path: &BStr, fired: &mut Fired) {
+        let mut above = path;
+        while above.len() > 1 {
+            above = match parent_path(above) {
+                parent if parent.is_empty() => BStr::new("/"),
+                parent => parent,
+            };
+            let hash = self.hash(above);
+            let shard = self.shard(hash).lock();
+            if let Some(watched) = shard.table.find(hash, |watched| *watched.path == **above) {
+                watched.by.for_each(|watcher, flags| {
+                    if flags & DATA_RECURSIVE != 0 {
+                        fired.push(watcher);
+                    }
+                });
+            }
+        }
+    }
+
+    fn add(&self, path: &BStr, watcher: WatcherId, flags: Flags) {
+        let hash = self.hash(path);
+        let mut shard = self.shard(hash).lock();
+        let shard = &mut *shard;
+        let is_it = |watched: &Watched| *watched.path == **path;
+        let rehash = |watched: &Watched| self.hash(BStr::new(&*watched.path));
+        let mut entry = match shard.table.entry(hash, is_it, rehash) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => entry.insert(Watched {
+                path: Arc::from(&**path),
+                by: Watchers::none(),
+            }),
+        };
+        let watched = entry.get_mut();
+        let before = watched.by.add(watcher, flags);
+        shard.count += pairs(before | flags) - pairs(before);
+        if flags & !before & DATA_RECURSIVE != 0 {
+            self.recursive.fetch_add(1, Ordering::Relaxed);
+        }
+        if before == 0 {
+            let mut watchers = self.watcher_shard(watcher).lock();
+            watchers
+                .entry(watcher)
+                .or_default()
+                .insert(Arc::clone(&watched.path));
+        }
+    }
+
+    /// Clears flags and returns those that were set. `forget`: also on the way from watcher to path.
+    fn clear(&self, path: &BStr, watcher: WatcherId, flags: Flags, forget: bool) -> Flags {
+        let hash = self.hash(path);
+        let mut shard = self.shard(hash).lock();
+        let shard = &mut *shard;
+        let Ok(mut found) = shard
+            .table
+            .find_entry(hash, |watched| *watched.path == **path)
+        else {
+            return 0;
+        };
+        let before = found.get_mut().by.remove(watcher, flags);
+        let cleared = before & flags;
+        shard.count -= pairs(before) - pairs(before & !flags);
+        if cleared & DATA_RECURSIVE != 0 {
+            self.recursive.fetch_sub(1, Ordering::Relaxed);
+        }
+        if forget && cleared != 0 && before == cleared {
+            self.forget(watcher, &found.get().path);
+        }
+        if found.get().by.is_empty() {
+            found.remove();
+        }
+        cleared
+    }
+
+    /// Takes the way from a watcher to a path away.
+    fn forget(&self, watcher: WatcherId, path: &Arc<[u8]>) {
+        let mut shard = self.watcher_shard(watcher).lock();
+        let Some(paths) = shard.get_mut(&watcher) else {
+            return;
+        };
+        paths.remove(&**path);
+        if paths.is_empty() {
+            shard.remove(&watcher);
+        }
+    }
+
+    fn for_each_data_watch(&self, mut f: impl FnMut(&BStr, Vec<WatcherId>)) {
+        for shard in &self.paths {
+            for watched in &shard.lock().table {
+                let mut by = Vec::new();
+                watched.by.for_each(|watcher, flags| {
+                    if flags & DATA != 0 {
+                        by.push(watcher);
+                    }
+                });
+                if !by.is_empty() {
+                    by.sort_unstable();
+                    f(watched.path.as_bstr(), by);
+                }
+            }
+        }
+    }
+
+    fn hash(&self, path: &BStr) -> u64 {
+        self.hasher.hash_one::<&[u8]>(path)
+    }
+
+    /// Takes bits that neither the place in a table nor its tags are made of.
+    fn shard(&self, hash: u64) -> &Mutex<PathShard> {
+        &self.paths[(hash >> 40) as usize % SHARDS]
+    }
+
+    fn watcher_shard(&self, watcher: WatcherId) -> &Mutex<WatcherShard> {
+        &self.watchers[(self.hasher.hash_one(watcher.0) >> 40) as usize % SHARDS]
+    }
+}
+
+impl Default for Watches {
+    fn default() -> Watches {
+        Watches::new()
+    }
+}
+
+impl WatcherType {
+    /// What `removeWatches` takes away.
+    fn flags(self) -> Flags {
+        match self {
+            WatcherType::Children => CHILD_STANDARD,
+            WatcherType::Data => DATA_STANDARD,
+            WatcherType::Any => DATA | CHILD,
+            WatcherType::Persistent => DATA_PERSISTENT | CHILD_PERSISTENT,
+            WatcherType::PersistentRecursive => DATA_RECURSIVE,
+        }
+    }
+}
+
+/// In how many of ZooKeeper's tables somebody with these flags stands.
+fn pairs(flags: Flags) -> usize {
+    usize::from(flags & DATA != 0) + usize::from(flags & CHILD != 0)
+}
+
+/// The watchers of one path, none without a flag.
+enum Watchers {
+    Few(SmallVec<[(WatcherId, Flags); 1]>),
+    Many(HashMap<WatcherId, Flags>),
+}
+
+impl Watchers {
+    fn none() -> Watchers {
+        Watchers::Few(SmallVec::new())
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Watchers::Few(few) => few.is_empty(),
+            Watchers::Many(many) => many.is_empty(),
+        }
+    }
+
+    fn get(&self, watcher: WatcherId) -> Flags {
+        match self {
+            Watchers::Few(few) => few
+                .iter()
+                .find(|(id, _)| *id == watcher)
+                .map_or(0, |one| one.1),
+            Watchers::Many(many) => many.get(&watcher).copied().unwrap_or(0),
+        }
+    }
+
+    /// Sets flags, and returns those that were set before.
+    fn add(&mut self, watcher: WatcherId, flags: Flags) -> Flags {
+        if let Watchers::Few(few) = self {
+            if let Some((_, of_one)) = few.iter_mut().find(|(id, _)| *id == watcher) {
+                return std::mem::replace(of_one, *of_one | flags);
+            }
+            if few.len() < FEW {
+                few.push((watcher, flags));
+                return 0;
+            }
+            *self = Watchers::Many(few.drain(..).collect());
+        }
+        let Watchers::Many(many) = self else { return 0 };
+        let of_one = many.entry(watcher).or_insert(0);
+        std::mem::replace(of_one, *of_one | flags)
+    }
+
+    /// Clears flags, and returns those that were set before.
+    fn remove(&mut self, watcher: WatcherId, flags: Flags) -> Flags {
+        let before = self.get(watcher);
+        let after = before & !flags;
+        match self {
+            Watchers::Few(few) if after == 0 => few.retain(|(id, _)| *id != watcher),
+            Watchers::Few(few) => few
+                .iter_mut()
+                .filter(|(id, _)| *id == watcher)
+                .for_each(|(_, of_one)| *of_one = after),
+            Watchers::Many(many) if after == 0 => drop(many.remove(&watcher)),
+            Watchers::Many(many) => drop(many.insert(watcher, after)),
+        }
+        before
+    }
+
+    fn for_each(&self, mut f: impl FnMut(WatcherId, Flags)) {
+        match self {
+            Watchers::Few(few) => few.iter().for_each(|&(watcher, flags)| f(watcher, flags)),
+            Watchers::Many(many) => many.iter().for_each(|(&watcher, &flags)| f(watcher, flags)),
+        }
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(WatcherId, &mut Flags) -> bool) {
+        match self {
+            Watchers::Few(few) => few.retain(|(watcher, flags)| keep(*watcher, flags)),
+            Watchers::Many(many) => many.retain(|watcher, flags| keep(*watcher, flags)),
+        }
     }
 }
