@@ -6,3 +6,4 @@
 mod clients;
 mod stage;
 mod versions;
+mod workload;

@@ -3,15 +3,21 @@
 use outpost_tests::{ObserverSettings, Settings, Version, clients};
 
 use crate::stage::Stage;
+use crate::workload;
 
 fn a_client_works_through_an_observer_of(version: Version) {
-    let stage = Stage::with(Settings::of(version), &ObserverSettings::default());
+    let settings = Settings {
+        extended_types: version >= Version::V3_5_10,
+        ..Settings::of(version)
+    };
+    let stage = Stage::with(settings.super_secret(), &ObserverSettings::default());
     let missing: &[&str] = if version < Version::V3_4_5 {
         &["multi"]
     } else {
         &[]
     };
     clients::kazoo().check_without(&stage.observer.connect_string(), missing);
+    workload::run(&stage.ensemble, &stage.observer, 200);
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod process;
 pub mod raw;
 pub mod relay;
 pub mod run_dir;
+pub mod tree_dump;
 pub mod wait;
 
 pub use ensemble::{Ensemble, Settings, Version};

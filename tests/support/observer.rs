@@ -292,7 +292,7 @@ pub fn outpost_binary() -> PathBuf {
 
 fn next_member(ensemble: &Ensemble) -> (u64, Ports) {
     // Ids of unlisted observers start far from any voter's, and stay below 255, where extended types end.
-    static NEXT_UNLISTED: AtomicU64 = AtomicU64::new(100);
+    static NEXT_UNLISTED: AtomicU64 = AtomicU64::new(0);
     for (id, ports) in ensemble.listed_observers() {
         if ensemble.take_listed(*id) {
             return (*id, *ports);
