@@ -1,0 +1,396 @@
+//! The configuration: an ordinary `zoo.cfg` and a few environment variables, read into one [`Config`].
+//!
+//! Keys keep the names, units and defaults they have for a Java observer. All mistakes are
+//! reported at once, each with its place and what to do; keys that mean nothing here are warned of; keys whose
+//! promise Outpost cannot keep are refused. Nothing is resolved, bound or logged here.
+//!
+//! A setting is looked for in the environment first (`OUTPOST_KEY`: upper case, `_` for every other sign;
+//! `OUTPOST_TICKTIME`, `OUTPOST_JUTE_MAXBUFFER`, for Outpost's own keys without the second
+//! `OUTPOST`), then in the file, as `key` or as `zookeeper.key`.
+//!
+//! Read on in `keys` (what is done about every key), `settings` (values by type), `read` (what each honoured
+//! key means), `members` and `identity` (the ensemble, and who we are in it).
+
+mod findings;
+mod identity;
+mod keys;
+mod members;
+mod properties;
+mod read;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use outpost_wire::ServerId;
+use outpost_wire::membership::{Endpoint, Membership};
+
+pub use findings::{Complaints, Finding, Place};
+use settings::Settings;
+
+/// How a file is read; tests have files of their own.
+type ReadFile<'a> = dyn Fn(&Path) -> std::io::Result<Vec<u8>> + 'a;
+
+/// Everything that can be configured, checked and with its defaults filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// The text of that file, with the values of secrets hidden.
+    pub file_text: FileText,
+    /// Who we are. Not a voter's id; not necessarily listed in the ensemble's configuration.
+    pub id: ServerId,
+    /// `dataDir`: where `myid` is; need not exist when the id comes from elsewhere.
+    pub data_dir: PathBuf,
+    /// `dataLogDir`, or `dataDir`. Only shown; nothing is written there.
+    pub data_log_dir: PathBuf,
+    /// The unit of time that the ensemble shares.
+    pub ticks: Ticks,
+    /// Whom to attach to, and how.
+    pub ensemble: Ensemble,
+    /// Settings that must be the voters' own, or answers would differ.
+    pub agreed: Agreed,
+    /// Whom to serve, and within which limits.
+    pub clients: Clients,
+    /// Who a client may be, and what is then allowed.
+    pub auth: Auth,
+    /// `readonlymode.enabled`: whether clients that ask for it are served while there is no leader.
+    pub read_only_mode: bool,
+    /// `4lw.commands.whitelist`.
+    pub four_letter_words: FourLetterWords,
+    /// The admin server; `None` if it is switched off.
+    pub admin: Option<Admin>,
+    /// Where Prometheus finds the metrics; `None` if no Prometheus provider is configured.
+    pub metrics: Option<Endpoint>,
+    /// `outpost.workers`: threads that serve clients; by default one per core.
+    pub workers: NonZeroUsize,
+    /// `outpost.hold`: how long a detached mirror serves at most; by default `syncLimit` ticks. Zero closes
+    /// all clients at once, as a Java observer does.
+    pub hold: Duration,
+    /// `outpost.maxWritesInFlight`: requests that may wait for the leader's answer at one time.
+    pub writes_in_flight_max: usize,
+    /// `outpost.drainTimeout`: how long a shutdown waits for connections to finish.
+    pub drain_timeout: Duration,
+}
+
+/// Ticks, and limits counted in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticks {
+    /// `tickTime`; not zero.
+    pub tick_time: Duration,
+    /// `initLimit`: ticks to attach and synchronise in; not zero.
+    pub init_limit: u32,
+    /// `syncLimit`: ticks of silence after which a link is dead; not zero.
+    pub sync_limit: u32,
+    /// `connectToLearnerMasterLimit`: ticks to connect in; `initLimit` unless set; not zero.
+    pub connect_limit: u32,
+}
+
+impl Ticks {
+    /// `initLimit` as a time.
+    pub fn init_timeout(&self) -> Duration {
+        self.tick_time.saturating_mul(self.init_limit)
+    }
+
+    /// `syncLimit` as a time.
+    pub fn sync_timeout(&self) -> Duration {
+        self.tick_time.saturating_mul(self.sync_limit)
+    }
+
+    /// `connectToLearnerMasterLimit` as a time.
+    pub fn connect_timeout(&self) -> Duration {
+        self.tick_time.saturating_mul(self.connect_limit)
+    }
+}
+
+/// Whom to attach to, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ensemble {
+    /// The servers of the ensemble; at least one of them a voter.
+    pub members: Membership,
+    /// `reconfigEnabled`: whether members learned from the ensemble replace these.
+    pub reconfig_enabled: bool,
+    /// `observerMasterPort`: the port at which followers serve observers; `None` if only the leader does.
+    pub observer_master_port: Option<u16>,
+    /// `observer.reconnectDelayMs`: a random time up to this passes before each new attempt to attach.
+    pub reconnect_delay_max: Duration,
+    /// Longest record the ensemble may send: `jute.maxbuffer` plus `jute.maxbuffer.extrasize`.
+    pub record_bytes_max: usize,
+}
+
+/// Settings that must be the voters' own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agreed {
+    /// `localSessionsEnabled`: new sessions are known to this observer alone.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: a local session becomes global with its first ephemeral znode.
+    pub local_sessions_upgrading: bool,
+    /// `extendedTypesEnabled`: there may be TTL znodes.
+    pub extended_types: bool,
+    /// `emulate353TTLNodes`: TTL znodes are marked as ZooKeeper 3.5.3 marked them.
+    pub emulate_353_ttl: bool,
+    /// `digest.enabled`: the tree's digest is kept and compared with the leader's.
+    pub digest: bool,
+}
+
+/// Whom to serve, and within which limits. Where ZooKeeper has 0 or -1 for "no limit", here stands `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clients {
+    /// Where to listen: `clientPort` and `clientPortAddress`, or what our own observer line says. With a wildcard
+    /// host ([`Endpoint::is_wildcard`]) a Java server listens on both families. `None`: nowhere.
+    pub addr: Option<Endpoint>,
+    /// `clientPortListenBacklog`; `None` leaves it to the system.
+    pub backlog: Option<u32>,
+    /// `clientTcpKeepAlive`: whether the system probes silent connections.
+    pub tcp_keep_alive: bool,
+    /// `minSessionTimeout`; by default two ticks.
+    pub min_session_timeout: Duration,
+    /// `maxSessionTimeout`; by default twenty ticks. Not less than the minimum.
+    pub max_session_timeout: Duration,
+    /// `maxClientCnxns`: connections from one address.
+    pub max_client_cnxns: Option<u32>,
+    /// `maxCnxns`: connections altogether.
+    pub max_cnxns: Option<u32>,
+    /// `jute.maxbuffer`: longest frame a client may send, in bytes.
+    pub frame_bytes_max: usize,
+    /// `outpost.outboxBytes`: bytes a client may leave unread before it is cut off. More than a frame.
+    pub outbox_bytes_max: usize,
+    /// `nio.sessionlessCnxnTimeout`: how long a connection may stay without asking for a session.
+    pub sessionless_timeout: Duration,
+    /// `globalOutstandingLimit`: requests in work, over all clients, above which connections that have some
+    /// of them are not read on.
+    pub global_outstanding_limit: u32,
+    /// `largeRequestThreshold` and `largeRequestMaxBytes`.
+    pub large_requests: Option<LargeRequests>,
+    /// `connection_throttle_*`.
+    pub connect_throttle: Option<ConnectThrottle>,
+}
+
+/// Bounds on the sum of large requests in work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeRequests {
+    /// Requests longer than this are summed up, in bytes.
+    pub threshold: usize,
+    /// A request that brings the sum above this ends its connection, in bytes.
+    pub bytes_max: usize,
+}
+
+/// The token bucket that new and returning sessions draw from (`BlueThrottle`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConnectThrottle {
+    /// `…_tokens`: what the bucket holds.
+    pub tokens: u32,
+    /// `…_fill_time`: how often it is filled.
+    pub fill_time: Duration,
+    /// `…_fill_count`: how many tokens each filling adds.
+    pub fill_count: u32,
+    /// `…_freeze_time`: how often the probability to refuse is adapted; `None` never refuses by chance.
+    pub freeze_time: Option<Duration>,
+    /// `…_drop_increase`: what an empty bucket adds to that probability.
+    pub drop_increase: f64,
+    /// `…_drop_decrease`: what a bucket that is full enough takes from it.
+    pub drop_decrease: f64,
+    /// `…_decrease_ratio`: used tokens against all, up to which the bucket is full enough.
+    pub decrease_ratio: f64,
+    /// `…_weight_enabled` and the weights; `None` draws one token for each.
+    pub weights: Option<ConnectWeights>,
+}
+
+/// How many tokens a connect request draws, by what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectWeights {
+    /// A new global session. Not less than `local`.
+    pub global: u32,
+    /// A session to go on with. Not less than `local`.
+    pub renew: u32,
+    /// A new local session. Not zero.
+    pub local: u32,
+}
+
+/// Who a client may be, and what is then allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// Scheme `digest`; `None` if `DigestAuthenticationProvider.enabled=false`.
+    pub digest: Option<DigestAuth>,
+    /// Scheme `ensemble`, where an `authProvider` line brings it in: the names that are accepted; an empty list
+    /// accepts every name.
+    pub ensemble: Option<Vec<String>>,
+    /// `skipACL=yes`: every read is allowed.
+    pub skip_acl: bool,
+    /// `enforce.auth.schemes`: a request is served only to a client with an id of one of these schemes. Empty
+    /// unless `enforce.auth.enabled=true`.
+    pub enforced_schemes: Vec<String>,
+}
+
+/// Scheme `digest`: user and password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DigestAuth {
+    /// How a password becomes the second half of an id.
+    pub algorithm: DigestAlgorithm,
+    /// `superDigest`: the id, `name:digest`, whose owner is a super user.
+    pub super_digest: Option<Secret>,
+}
+
+/// The hash that stands in digest ids. The voters must use the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigestAlgorithm {
+    /// `SHA1`, ZooKeeper's default.
+    Sha1,
+}
+
+/// A text that never shows in logs and debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself; never to be logged.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// The text of a configuration file, without secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FileText(pub String);
+
+impl fmt::Debug for FileText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes)", self.0.len())
+    }
+}
+
+/// Which four-letter words are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FourLetterWords {
+    /// `*` stands in the list.
+    All,
+    /// These; `srvr` is always among them, and `isro` where read-only mode is on.
+    Only(BTreeSet<String>),
+}
+
+impl FourLetterWords {
+    /// Whether `word` is answered.
+    pub fn allow(&self, word: &str) -> bool {
+        match self {
+            FourLetterWords::All => true,
+            FourLetterWords::Only(words) => words.contains(word),
+        }
+    }
+}
+
+/// The admin server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// `admin.serverAddress` and `admin.serverPort`.
+    pub addr: Endpoint,
+    /// `admin.commandURL`: the path under which the commands are; begins with a slash and ends without.
+    pub command_url: String,
+    /// `admin.idleTimeout`: how long a connection may be silent.
+    pub idle_timeout: Duration,
+}
+
+/// A configuration, and what its owner should know about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// What was asked for.
+    pub config: Config,
+    /// To be logged once logging runs; in the order of their places.
+    pub warnings: Vec<Finding>,
+}
+
+impl Config {
+    /// Reads the file at `path`, the files it names, and the variables of `env` that begin with `OUTPOST_`.
+    ///
+    /// `id_override` goes before every other id.
+    ///
+    /// # Errors
+    /// [`Complaints`] with everything that is wrong.
+    pub fn load(
+        path: &Path,
+        id_override: Option<ServerId>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, Complaints> {
+        load_with(path, id_override, env, &|path: &Path| std::fs::read(path))
+    }
+}
+
+fn load_with(
+    path: &Path,
+    id_override: Option<ServerId>,
+    env: impl Iterator<Item = (String, String)>,
+    read_file: &ReadFile<'_>,
+) -> Result<Loaded, Complaints> {
+    let mut settings = Settings::new(path);
+    let file_text = match read_file(path) {
+        Ok(bytes) => add_file(&mut settings, path, &bytes),
+        Err(error) => {
+            settings.complain_of_file(&format!("cannot be read: {error}"));
+            return Err(Complaints(settings.complaints));
+        }
+    };
+    for (name, value) in env {
+        settings.add_variable(&name, &value);
+    }
+    settings.judge();
+    let config = read::config(&mut settings, read_file, id_override, path, file_text);
+    conclude(config, settings)
+}
+
+fn conclude(config: Option<Config>, mut settings: Settings) -> Result<Loaded, Complaints> {
+    settings.warnings.sort();
+    settings.complaints.sort();
+    match config {
+        Some(config) if settings.complaints.is_empty() => Ok(Loaded {
+            config,
+            warnings: settings.warnings,
+        }),
+        _ => Err(Complaints(settings.complaints)),
+    }
+}
+
+/// Takes in the file's settings; the result is its text without secrets.
+fn add_file(settings: &mut Settings, path: &Path, bytes: &[u8]) -> FileText {
+    let text = properties::decode(bytes);
+    let (found, errors) = properties::parse(&text);
+    for error in errors {
+        let place = Place::Line(path.to_owned(), error.line);
+        settings.complain_at(place, &error.text);
+    }
+    for property in &found {
+        settings.add_line(&property.key, &property.value, property.line);
+    }
+    FileText(without_secrets(&text, &found))
+}
+
+fn without_secrets(text: &str, found: &[properties::Property]) -> String {
+    let secrets = || {
+        found
+            .iter()
+            .filter(|property| keys::is_secret(&property.key))
+    };
+    let mut shown = String::with_capacity(text.len());
+    for (n, line) in text.split_inclusive('\n').enumerate() {
+        let is_inside =
+            |secret: &&properties::Property| (secret.line..=secret.last_line).contains(&(n + 1));
+        match secrets().find(is_inside) {
+            Some(secret) if secret.line == n + 1 => {
+                shown.push_str(&secret.key);
+                shown.push_str("=(hidden)\n");
+            }
+            Some(_) => {}
+            None => shown.push_str(line),
+        }
+    }
+    shown
+}

@@ -1,0 +1,700 @@
+//! Whole files in, a [`Config`] or complaints out. The files live in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use outpost_wire::ServerId;
+use outpost_wire::membership::Endpoint;
+
+use super::keys::{self, KEYS, Verdict};
+use super::{
+    Complaints, ConnectWeights, FourLetterWords, LargeRequests, Loaded, load_with, read,
+    settings::Settings,
+};
+
+/// The file that a distribution of ZooKeeper brings along, without its comments on purge and metrics.
+const UPSTREAM_SAMPLE: &str = include_str!("samples/upstream.cfg");
+/// What the entrypoint of the official container image writes.
+const DOCKER: &str = include_str!("samples/docker.cfg");
+/// What the script of the Kubernetes tutorial writes, misspelled key included.
+const KUBERNETES: &str = include_str!("samples/kubernetes.cfg");
+/// A large site's file, with nearly everything in it.
+const EVERYTHING: &str = include_str!("samples/everything.cfg");
+
+/// The least that starts; lines 1 to 5.
+const LEAST: &str = "dataDir=/data\ninitLimit=10\nsyncLimit=5\nserver.1=zk1:2888:3888\n\
+    server.2=zk2:2888:3888\n";
+
+/// A set of files, variables and an `--id`.
+#[derive(Default)]
+struct Setup {
+    files: BTreeMap<String, Vec<u8>>,
+    env: Vec<(String, String)>,
+    id: Option<i64>,
+}
+
+impl Setup {
+    /// `zoo.cfg` with this text, and 42 as `/data/myid`.
+    fn of(text: &str) -> Setup {
+        Setup::default()
+            .file("zoo.cfg", text)
+            .file("/data/myid", "42\n")
+    }
+
+    /// The least that starts, and these lines behind it; the first of them is line 6.
+    fn least_and(lines: &str) -> Setup {
+        Setup::of(&format!("{LEAST}{lines}"))
+    }
+
+    fn file(mut self, path: &str, text: &str) -> Setup {
+        self.files.insert(path.to_owned(), text.as_bytes().to_vec());
+        self
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Setup {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn id(mut self, id: i64) -> Setup {
+        self.id = Some(id);
+        self
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let path = path.to_string_lossy();
+        let file = self.files.get(path.as_ref()).cloned();
+        file.ok_or(io::Error::new(io::ErrorKind::NotFound, "no such file"))
+    }
+
+    fn load(&self) -> Result<Loaded, Complaints> {
+        let id = self.id.map(ServerId);
+        let env = self.env.iter().cloned();
+        load_with(Path::new("zoo.cfg"), id, env, &|path: &Path| {
+            self.read_file(path)
+        })
+    }
+
+    fn loaded(&self) -> Loaded {
+        self.load()
+            .unwrap_or_else(|complaints| panic!("refused:\n{complaints}"))
+    }
+
+    fn complaints(&self) -> String {
+        match self.load() {
+            Ok(_) => String::new(),
+            Err(complaints) => complaints.to_string(),
+        }
+    }
+
+    fn warnings(&self) -> String {
+        let warnings = self.loaded().warnings;
+        let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+}
+
+#[test]
+fn defaults_are_those_of_a_java_observer() {
+    let config = Setup::of(LEAST).loaded().config;
+    assert_eq!(config.id, ServerId(42));
+    assert_eq!(config.ticks.tick_time, Duration::from_millis(3000));
+    assert_eq!(config.ticks.init_timeout(), Duration::from_secs(30));
+    assert_eq!(config.ticks.sync_timeout(), Duration::from_secs(15));
+    assert_eq!(config.ticks.connect_timeout(), Duration::from_secs(30));
+    assert_eq!(config.data_log_dir, config.data_dir);
+    let clients = &config.clients;
+    assert_eq!(clients.addr, None);
+    assert_eq!(clients.min_session_timeout, Duration::from_secs(6));
+    assert_eq!(clients.max_session_timeout, Duration::from_secs(60));
+    assert_eq!(
+        (clients.max_client_cnxns, clients.max_cnxns),
+        (Some(60), None)
+    );
+    assert_eq!((clients.backlog, clients.frame_bytes_max), (None, 0xf_ffff));
+    assert_eq!(clients.sessionless_timeout, Duration::from_secs(10));
+    assert_eq!(clients.global_outstanding_limit, 1000);
+    assert_eq!(
+        (clients.large_requests, clients.connect_throttle),
+        (None, None)
+    );
+    assert_eq!(config.ensemble.record_bytes_max, 2 * 0xf_ffff);
+    assert_eq!(config.ensemble.observer_master_port, None);
+    assert!(!config.ensemble.reconfig_enabled);
+    assert!(config.agreed.digest && !config.agreed.local_sessions && !config.agreed.extended_types);
+    assert!(config.auth.digest.is_some() && config.auth.enforced_schemes.is_empty());
+    assert!(!config.auth.skip_acl && !config.read_only_mode);
+    let words = ["srvr"].map(str::to_owned).into();
+    assert_eq!(config.four_letter_words, FourLetterWords::Only(words));
+    let admin = config.admin.unwrap();
+    assert_eq!(admin.addr, Endpoint::new("0.0.0.0", 8080));
+    assert_eq!(admin.command_url, "/commands");
+    assert_eq!(config.metrics, None);
+    assert_eq!(config.hold, Duration::from_secs(15));
+}
+
+#[test]
+fn the_file_that_zookeeper_brings_along_needs_only_the_voters_added() {
+    let alone = Setup::of(UPSTREAM_SAMPLE).file("/tmp/zookeeper/myid", "4");
+    assert_eq!(
+        alone.complaints(),
+        "zoo.cfg: no server.N line names a voter, so there is no ensemble to attach to; \
+         add the voters' lines, as they stand in the voters' own files"
+    );
+    let text = format!("{UPSTREAM_SAMPLE}\nserver.1=zk1:2888:3888\nserver.2=zk2:2888:3888");
+    let loaded = Setup::of(&text).file("/tmp/zookeeper/myid", "4").loaded();
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(
+        loaded.config.clients.addr,
+        Some(Endpoint::new("0.0.0.0", 2181))
+    );
+    assert_eq!(loaded.config.ticks.sync_timeout(), Duration::from_secs(10));
+}
+
+#[test]
+fn a_file_of_the_official_container_image_is_understood() {
+    let setup = Setup::of(DOCKER).file("/data/myid", "4");
+    let config = setup.loaded().config;
+    assert_eq!(config.ensemble.members.participants().count(), 3);
+    assert_eq!(config.clients.addr, Some(Endpoint::new("0.0.0.0", 2181)));
+    assert!(config.four_letter_words.allow("mntr"));
+    assert_eq!(config.data_log_dir, Path::new("/datalog"));
+    assert_eq!(
+        setup.warnings(),
+        "zoo.cfg:5: autopurge.snapRetainCount=3: has no effect: Outpost keeps everything in memory; \
+         it writes no transaction log and no snapshot"
+    );
+}
+
+#[test]
+fn a_file_of_the_kubernetes_tutorial_is_understood_and_its_misspelled_key_noticed() {
+    let loaded = Setup::of(KUBERNETES).id(10).loaded();
+    assert_eq!(loaded.config.ensemble.members.participants().count(), 3);
+    assert_eq!(
+        loaded.config.clients.max_session_timeout,
+        Duration::from_secs(40)
+    );
+    let misspelled = loaded
+        .warnings
+        .iter()
+        .find(|warning| warning.text.contains("Inteval"));
+    assert_eq!(
+        misspelled.map(ToString::to_string).as_deref(),
+        Some(
+            "zoo.cfg:12: autopurge.purgeInteval=12: unknown key, has no effect; \
+             did you mean autopurge.purgeInterval?"
+        )
+    );
+}
+
+#[test]
+fn a_file_with_nearly_everything_in_it_is_read_to_the_letter() {
+    let setup = Setup::of(EVERYTHING).file("/var/lib/zookeeper/myid", " 7 \n");
+    let config = setup.loaded().config;
+    assert_eq!(config.id, ServerId(7));
+    assert_eq!(config.ticks.connect_timeout(), Duration::from_secs(6));
+    assert_eq!(config.ensemble.observer_master_port, Some(2191));
+    assert_eq!(config.ensemble.reconnect_delay_max, Duration::from_secs(5));
+    assert_eq!(config.ensemble.record_bytes_max, 0x40_0000 + 2048);
+    assert_eq!(
+        config.ensemble.members.to_text(),
+        "server.1=zk1.example.org:2888:3888:participant;0.0.0.0:2181\n\
+         server.2=10.0.0.2:2888:3888|10.1.0.2:2888:3888:participant\n\
+         server.3=[2001:db8:0:0:0:0:0:3]:2888:3888:participant;[2001:db8:0:0:0:0:0:3]:2181\n\
+         server.4=zk4.example.org:2888:3888:observer\n\
+         server.7=outpost.example.org:2888:3888:observer;10.7.0.1:2181\n\
+         group.1=1\ngroup.2=2:3\nweight.1=1\nweight.2=2\nweight.3=1\nversion=0"
+    );
+    let clients = &config.clients;
+    assert_eq!(clients.addr, Some(Endpoint::new("10.7.0.1", 2181)));
+    assert_eq!((clients.backlog, clients.tcp_keep_alive), (Some(512), true));
+    assert_eq!(
+        (clients.max_client_cnxns, clients.max_cnxns),
+        (None, Some(50_000))
+    );
+    assert_eq!(clients.frame_bytes_max, 0x40_0000);
+    assert_eq!(clients.outbox_bytes_max, 16 << 20);
+    assert_eq!(clients.min_session_timeout, Duration::from_secs(4));
+    assert_eq!(clients.max_session_timeout, Duration::from_secs(120));
+    let large = LargeRequests {
+        threshold: 100_000,
+        bytes_max: 50_000_000,
+    };
+    assert_eq!(clients.large_requests, Some(large));
+    let throttle = clients.connect_throttle.unwrap();
+    assert_eq!((throttle.tokens, throttle.fill_count), (200, 20));
+    assert_eq!(throttle.fill_time, Duration::from_millis(100));
+    assert_eq!(throttle.freeze_time, Some(Duration::from_millis(1000)));
+    let weights = ConnectWeights {
+        global: 5,
+        renew: 4,
+        local: 4,
+    };
+    assert_eq!(throttle.weights, Some(weights));
+    assert!(config.agreed.local_sessions && config.agreed.local_sessions_upgrading);
+    assert!(config.agreed.extended_types && !config.agreed.digest);
+    let digest = config.auth.digest.as_ref().unwrap();
+    let super_digest = digest.super_digest.as_ref().map(super::Secret::reveal);
+    assert_eq!(super_digest, Some("super:ZzAhMwFkMwPKwcWyMcBhdkVqK5E="));
+    assert_eq!(
+        config.auth.ensemble,
+        Some(vec!["prod".to_owned(), "prod-eu".to_owned()])
+    );
+    assert_eq!(config.auth.enforced_schemes, ["digest", "ip"]);
+    assert!(config.read_only_mode);
+    assert!(config.four_letter_words.allow("isro") && config.four_letter_words.allow("srvr"));
+    assert!(!config.four_letter_words.allow("wchp"));
+    let admin = config.admin.as_ref().unwrap();
+    assert_eq!(admin.addr, Endpoint::new("::1", 8081));
+    assert_eq!(admin.command_url, "/zk");
+    assert_eq!(admin.idle_timeout, Duration::from_secs(5));
+    assert_eq!(config.metrics, Some(Endpoint::new("127.0.0.1", 7001)));
+    assert_eq!(
+        (config.workers.get(), config.writes_in_flight_max),
+        (8, 1000)
+    );
+    assert_eq!(config.hold, Duration::ZERO);
+    assert_eq!(config.drain_timeout, Duration::from_secs(3));
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_each_with_its_place() {
+    let text = "tickTime=abc\ninitLimit=0\nmaxClientCnxns=many\nclientPort=99999\n\
+        server.1=zk1:2888\nserver.x=zk2:2888:3888\nadmin.enableServer=nope\nk=\\u00\n\
+        clientPortAddress=\nmetricsProvider.className=com.example.Mine\n";
+    let setup = Setup::of(text).env("OUTPOST_SYNCLIMIT", "-5");
+    assert_eq!(
+        setup.complaints(),
+        "zoo.cfg: dataDir is missing; name the directory that holds myid\n\
+         zoo.cfg: no server.N line names a voter, so there is no ensemble to attach to; \
+         add the voters' lines, as they stand in the voters' own files\n\
+         zoo.cfg:1: tickTime=abc: not a whole number of milliseconds\n\
+         zoo.cfg:2: initLimit=0: must be between 1 and 2147483647 ticks\n\
+         zoo.cfg:3: maxClientCnxns=many: not a whole number of connections\n\
+         zoo.cfg:4: clientPort=99999: not a TCP port; ports are whole numbers up to 65535\n\
+         zoo.cfg:5: server.1=zk1:2888: `zk1:2888` is not host:quorumPort:electionPort or \
+         host:quorumPort:electionPort:role (an IPv6 address needs brackets)\n\
+         zoo.cfg:6: server.x=zk2:2888:3888: `x` is not a server id; ids are whole numbers\n\
+         zoo.cfg:7: admin.enableServer=nope: must be true or false\n\
+         zoo.cfg:8: \\u needs four hexadecimal digits behind it\n\
+         zoo.cfg:9: clientPortAddress=: is empty; give it a value or remove the line\n\
+         zoo.cfg:10: metricsProvider.className=com.example.Mine: Outpost cannot run this class; use \
+         org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider, or remove the line\n\
+         OUTPOST_SYNCLIMIT: syncLimit=-5: must be between 1 and 2147483647 ticks"
+    );
+    assert_eq!(
+        Setup::default().complaints(),
+        "zoo.cfg: cannot be read: no such file"
+    );
+}
+
+#[test]
+fn values_that_contradict_each_other_or_cannot_be_kept_are_complained_of() {
+    for (lines, complaint) in [
+        (
+            "minSessionTimeout=9\nmaxSessionTimeout=8",
+            "zoo.cfg:6: minSessionTimeout=9: minSessionTimeout (9 ms) must not be larger",
+        ),
+        (
+            "maxSessionTimeout=8",
+            "zoo.cfg:6: maxSessionTimeout=8: minSessionTimeout (6000 ms) must not be larger",
+        ),
+        (
+            "clientPortAddress=::1",
+            "zoo.cfg:6: clientPortAddress=::1: needs a port too",
+        ),
+        (
+            "tickTime=2000000000",
+            "zoo.cfg:2: initLimit=10: so many ticks last longer than 24 days",
+        ),
+        ("electionAlg=0", "zoo.cfg:6: electionAlg=0: only 3"),
+        (
+            "peerType=participant",
+            "zoo.cfg:6: peerType=participant: Outpost is an observer",
+        ),
+        (
+            "peerType=voter",
+            "zoo.cfg:6: peerType=voter: must be observer",
+        ),
+        (
+            "outpost.outboxBytes=1000",
+            "zoo.cfg:6: outpost.outboxBytes=1000: must be more than jute.maxbuffer (1048575)",
+        ),
+        (
+            "outpost.workers=0",
+            "zoo.cfg:6: outpost.workers=0: must be between 1 and 1024 threads",
+        ),
+        (
+            "outpost.hold=-1",
+            "zoo.cfg:6: outpost.hold=-1: must be between 0 and 2147483647 milliseconds",
+        ),
+        ("skipACL=true", "zoo.cfg:6: skipACL=true: must be yes or no"),
+        (
+            "jute.maxbuffer=0x",
+            "zoo.cfg:6: jute.maxbuffer=0x: not a whole number of bytes",
+        ),
+        (
+            "jute.maxbuffer=0x-1",
+            "zoo.cfg:6: jute.maxbuffer=0x-1: not a whole number of bytes",
+        ),
+        (
+            "connection_throttle_drop_increase=1.5",
+            "zoo.cfg:6: connection_throttle_drop_increase=1.5: must be a number between 0 and 1",
+        ),
+        (
+            "connection_throttle_drop_increase=NaN",
+            "zoo.cfg:6: connection_throttle_drop_increase=NaN: must be a number between 0 and 1",
+        ),
+        (
+            "admin.commandURL=commands",
+            "zoo.cfg:6: admin.commandURL=commands: must be a path",
+        ),
+        (
+            "enforce.auth.enabled=true",
+            "zoo.cfg: enforce.auth.enabled=true needs enforce.auth.schemes",
+        ),
+        (
+            "enforce.auth.enabled=true\nenforce.auth.schemes=sasl",
+            "zoo.cfg:7: enforce.auth.schemes=sasl: no client can authenticate with sasl here",
+        ),
+        (
+            "enforce.auth.enabled=true\nenforce.auth.schemes=,",
+            "zoo.cfg:7: enforce.auth.schemes=,: names no scheme",
+        ),
+        (
+            "DigestAuthenticationProvider.digestAlg=SHA-256",
+            "zoo.cfg:6: DigestAuthenticationProvider.digestAlg=SHA-256: only SHA1",
+        ),
+        (
+            "group.1=1",
+            "zoo.cfg:5: server.2=zk2:2888:3888: stands in no group.N",
+        ),
+        (
+            "group.1=1\ngroup.2=1:2",
+            "zoo.cfg:7: group.2=1:2: server 1 is in two groups",
+        ),
+        (
+            "dynamicConfigFile=/none",
+            "zoo.cfg:6: dynamicConfigFile=/none: cannot be read: no such file",
+        ),
+    ] {
+        let complaints = Setup::least_and(lines).complaints();
+        let found = complaints.lines().any(|line| line.starts_with(complaint));
+        assert!(found, "{lines}\n{complaints}");
+    }
+}
+
+#[test]
+fn what_would_lower_security_or_break_a_promise_is_refused_until_it_is_supported() {
+    for line in [
+        "secureClientPort=2281",
+        "client.portUnification=true",
+        "sslQuorum=true",
+        "quorum.auth.enableSasl=true",
+        "quorum.auth.learnerRequireSasl=true",
+        "sessionRequireClientSASLAuth=true",
+        "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
+        "authProvider.2=com.example.Tokens",
+        "admin.forceHttps=true",
+        "admin.needClientAuth=true",
+        "server.42=me:2888:3888:observer;2181;2281",
+    ] {
+        let complaints = Setup::least_and(line).complaints();
+        let expected = format!("zoo.cfg:6: {line}: ");
+        assert!(complaints.starts_with(&expected), "{line}: {complaints}");
+        assert_eq!(complaints.lines().count(), 1, "{complaints}");
+    }
+    for line in [
+        "sslQuorum=false",
+        "quorum.auth.enableSasl=FALSE",
+        "client.portUnification=false",
+        "authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider",
+    ] {
+        assert_eq!(Setup::least_and(line).complaints(), "", "{line}");
+    }
+}
+
+#[test]
+fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() {
+    for (line, warned) in [
+        ("syncEnabled=true", true),
+        ("syncEnabled=false", false),
+        ("audit.enable=true", true),
+        ("audit.enable=false", false),
+        ("ssl.keyStore.location=/k.jks", true),
+        ("snapshot.compression.method=", false),
+        (
+            "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+            false,
+        ),
+        ("metricsProvider.exportJvmInfo=true", true),
+        ("metricsProvider.httpPort=7000", true),
+        ("skipACL=yes", true),
+        ("skipACL=no", false),
+        ("my.own=1", true),
+        ("4lw.commands.whitelist=ruok, mnrt", true),
+        ("4lw.commands.whitelist=ruok, mntr", false),
+        ("jute.maxbuffer=4000000", true),
+        ("clientPort=2181", false),
+        ("server.3=a:1:2|b:1:2", true),
+        ("server.3=a:1:2|b:1:2\nmultiAddress.enabled=true", false),
+    ] {
+        let warnings = Setup::least_and(line).warnings();
+        let found = warnings.lines().any(|text| text.starts_with("zoo.cfg:6: "));
+        assert_eq!(found, warned, "{line}\n{warnings}");
+    }
+}
+
+#[test]
+fn of_a_key_that_stands_twice_the_later_one_counts_with_a_warning() {
+    let setup = Setup::least_and("clientPort=1\ntickTime=2000\nzookeeper.tickTime=4000");
+    assert_eq!(
+        setup.loaded().config.ticks.tick_time,
+        Duration::from_secs(4)
+    );
+    assert_eq!(
+        setup.warnings(),
+        "zoo.cfg:8: tickTime=4000: stands here again; line 7 no longer counts"
+    );
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_an_empty_variable_does_not() {
+    let setup = Setup::least_and("clientPort=2181\ntickTime=2000\njute.maxbuffer=4194304")
+        .env("OUTPOST_CLIENTPORT", "2182")
+        .env("OUTPOST_TICKTIME", "")
+        .env("OUTPOST_JUTE_MAXBUFFER", "8388608")
+        .env("OUTPOST_SERVER_2", "other:2888:3888")
+        .env("OUTPOST_WORKERS", "3")
+        .env("OUTPOST_PORT", "tcp://10.0.0.7:2181")
+        .env("OUTPOST_TICKTIMES", "1")
+        .env("HOME", "/home/zookeeper");
+    let Loaded { config, warnings } = setup.loaded();
+    assert_eq!(config.clients.addr, Some(Endpoint::new("0.0.0.0", 2182)));
+    assert_eq!(config.ticks.tick_time, Duration::from_secs(2));
+    assert_eq!(config.clients.frame_bytes_max, 8_388_608);
+    assert_eq!(config.workers.get(), 3);
+    let second = config.ensemble.members.get(ServerId(2)).unwrap();
+    assert_eq!(second.addresses[0].host, "other");
+    let last = warnings.last().map(ToString::to_string);
+    assert_eq!(
+        last.as_deref(),
+        Some("OUTPOST_TICKTIMES: no setting has this variable; did you mean OUTPOST_TICKTIME?")
+    );
+}
+
+#[test]
+fn the_id_comes_from_the_command_line_then_from_outpost_id_then_from_myid() {
+    let id = |setup: Setup| setup.loaded().config.id.0;
+    assert_eq!(id(Setup::of(LEAST)), 42);
+    assert_eq!(id(Setup::least_and("outpost.id=43")), 43);
+    assert_eq!(
+        id(Setup::least_and("outpost.id=43").env("OUTPOST_ID", "44")),
+        44
+    );
+    assert_eq!(id(Setup::least_and("outpost.id=43").id(45)), 45);
+    assert_eq!(id(Setup::default().file("zoo.cfg", LEAST).id(300)), 300);
+    for (setup, complaint) in [
+        (
+            Setup::default().file("zoo.cfg", LEAST),
+            "/data/myid: cannot be read: no such file; write",
+        ),
+        (
+            Setup::of(LEAST).file("/data/myid", "four"),
+            "/data/myid:1: `four` is not a server id",
+        ),
+        (
+            Setup::of(LEAST).file("/data/myid", ""),
+            "/data/myid:1: `` is not a server id",
+        ),
+        (Setup::of(LEAST).id(-1), "--id: `-1` is not a server id"),
+        (
+            Setup::least_and("outpost.id=x"),
+            "zoo.cfg:6: `x` is not a server id",
+        ),
+    ] {
+        let complaints = setup.complaints();
+        assert!(complaints.starts_with(complaint), "{complaints}");
+    }
+}
+
+#[test]
+fn an_id_that_would_hurt_the_ensemble_is_refused() {
+    for (id, lines, complaint) in [
+        (1, "", "--id: id 1 belongs to a voter (zoo.cfg:4)"),
+        (
+            255,
+            "extendedTypesEnabled=true",
+            "--id: id 255 cannot be used with extendedTypesEnabled",
+        ),
+        (
+            511,
+            "extendedTypesEnabled=true",
+            "--id: id 511 cannot be used with extendedTypesEnabled",
+        ),
+        (
+            128,
+            "extendedTypesEnabled=true\nemulate353TTLNodes=true",
+            "--id: id 128 cannot be used with emulate353TTLNodes",
+        ),
+        (
+            257,
+            "localSessionsEnabled=true",
+            "--id: id 257 has the same low byte as voter 1",
+        ),
+    ] {
+        let complaints = Setup::least_and(lines).id(id).complaints();
+        assert!(complaints.starts_with(complaint), "{id}: {complaints}");
+        assert_eq!(complaints.lines().count(), 1, "{complaints}");
+    }
+    for (id, lines) in [
+        (255, ""),
+        (257, ""),
+        (128, "extendedTypesEnabled=true"),
+        (3, "server.3=zk3:2888:3888:observer"),
+    ] {
+        assert_eq!(Setup::least_and(lines).id(id).complaints(), "", "{id}");
+    }
+}
+
+#[test]
+fn the_client_port_comes_from_our_own_observer_line_if_it_has_one() {
+    let addr = |lines: &str| Setup::least_and(lines).loaded().config.clients.addr;
+    let own = "server.42=me:2888:3888:observer";
+    let line = |client: &str| format!("{own};{client}");
+    assert_eq!(addr(&line("2181")), Some(Endpoint::new("0.0.0.0", 2181)));
+    assert_eq!(
+        addr(&line("10.0.0.1:2181")),
+        Some(Endpoint::new("10.0.0.1", 2181))
+    );
+    let both = format!("{}\nclientPort=2181", line("10.0.0.1:2181"));
+    assert_eq!(addr(&both), Some(Endpoint::new("10.0.0.1", 2181)));
+    assert_eq!(
+        addr(&format!("{own}\nclientPort=2181")),
+        Some(Endpoint::new("0.0.0.0", 2181))
+    );
+    assert_eq!(addr("server.41=me:2888:3888:observer;2181"), None);
+    let two_ports = Setup::least_and(&format!("{}\nclientPort=2182", line("2181")));
+    assert_eq!(
+        two_ports.complaints(),
+        "zoo.cfg:6: server.42=me:2888:3888:observer;2181: this is our own line and names client port 2181, \
+         but clientPort=2182; make them agree"
+    );
+    let listed = format!("{own}\npeerType=participant");
+    assert_eq!(Setup::least_and(&listed).complaints(), "");
+}
+
+#[test]
+fn members_come_from_the_dynamic_file_where_one_is_named() {
+    let main = "dataDir=/data\ninitLimit=10\nsyncLimit=5\nclientPort=2181\n\
+        dynamicConfigFile=/conf/zoo.cfg.dynamic.100000000\n";
+    let dynamic = "server.1=zk1:2888:3888:participant;2181\nserver.2=zk2:2888:3888\n";
+    let setup = |main: &str, dynamic: &str| {
+        Setup::of(main).file("/conf/zoo.cfg.dynamic.100000000", dynamic)
+    };
+    let members = setup(main, dynamic).loaded().config.ensemble.members;
+    assert_eq!(
+        members.to_text(),
+        "server.1=zk1:2888:3888:participant;0.0.0.0:2181\nserver.2=zk2:2888:3888:participant\n\
+         version=100000000"
+    );
+    let main = format!("{main}server.3=zk3:2888:3888");
+    let dynamic = format!("{dynamic}version=1\ntickTime=5\nserver.9=zk9");
+    assert_eq!(
+        setup(&main, &dynamic).complaints(),
+        "/conf/zoo.cfg.dynamic.100000000:3: version=1: the version stands in the name of a dynamic file, not \
+         in it; remove the line\n\
+         /conf/zoo.cfg.dynamic.100000000:4: tickTime=5: a dynamic file holds only server, group and weight \
+         lines; move it to the main file\n\
+         /conf/zoo.cfg.dynamic.100000000:5: server.9=zk9: `zk9` is not host:quorumPort:electionPort or \
+         host:quorumPort:electionPort:role (an IPv6 address needs brackets)\n\
+         zoo.cfg:6: server.3=zk3:2888:3888: must stand in the file that dynamicConfigFile names; move it \
+         there, or remove dynamicConfigFile"
+    );
+}
+
+#[test]
+fn a_lone_voter_is_warned_of_unless_it_is_an_ensemble_of_its_own() {
+    let text = "dataDir=/data\ninitLimit=10\nsyncLimit=5\nclientPort=1\nserver.1=zk1:2888:3888\n";
+    assert!(
+        Setup::of(text)
+            .warnings()
+            .contains("only one voter is named")
+    );
+    let ensemble = format!("{text}standaloneEnabled=false");
+    assert_eq!(Setup::of(&ensemble).warnings(), "");
+}
+
+#[test]
+fn no_secret_shows_in_debug_output_complaints_warnings_or_the_text_of_the_file() {
+    let lines = "clientPort=1\nDigestAuthenticationProvider.superDigest=super:hunter2\n\
+        ssl.keyStore.password=\\\n  hunter2\nssl.keystore.pasword=hunter2\nadmin.serverPort=8081\n";
+    let setup = Setup::least_and(lines).env("OUTPOST_SSL_TRUSTSTORE_PASSWORD", "hunter2");
+    let Loaded { config, warnings } = setup.loaded();
+    let shown = format!(
+        "{config:?}{warnings:?}{}{}",
+        config.file_text.0,
+        setup.warnings()
+    );
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(config.file_text.0.starts_with(LEAST));
+    assert!(
+        config
+            .file_text
+            .0
+            .ends_with("ssl.keystore.pasword=(hidden)\nadmin.serverPort=8081\n")
+    );
+    let bad = Setup::least_and("DigestAuthenticationProvider.superDigest=hunter2").complaints();
+    assert_eq!(
+        bad,
+        "zoo.cfg:6: DigestAuthenticationProvider.superDigest=(hidden): not of the form name:digest"
+    );
+}
+
+#[test]
+fn every_honoured_key_is_read_and_no_other() {
+    let setup = Setup::of(LEAST);
+    let mut settings = Settings::new(Path::new("zoo.cfg"));
+    let read_file = |path: &Path| setup.read_file(path);
+    let text = super::FileText(String::new());
+    read::config(&mut settings, &read_file, None, Path::new("zoo.cfg"), text);
+    let is_honoured = |key: &&keys::Key| key.verdict == Verdict::Honoured;
+    let honoured: BTreeSet<&str> = KEYS
+        .iter()
+        .filter(is_honoured)
+        .map(|key| key.name)
+        .collect();
+    assert_eq!(settings.read, honoured);
+}
+
+#[test]
+fn the_manual_lists_every_key_and_what_is_done_about_it() {
+    let manual = include_str!("../../../../docs/operating.md");
+    let mut documented: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut verdict = "";
+    for line in manual.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            verdict = match heading {
+                "Honoured keys" => "honoured",
+                "Keys without effect" => "ignored",
+                "Refused keys" => "refused",
+                _ => "",
+            };
+        }
+        let first_cell = line.strip_prefix('|').and_then(|row| row.split('|').next());
+        for name in first_cell.unwrap_or_default().split('`').skip(1).step_by(2) {
+            if !verdict.is_empty() {
+                assert!(documented.insert((name, verdict)), "{name} stands twice");
+            }
+        }
+    }
+    let known = KEYS.iter().map(|key| match key.verdict {
+        Verdict::Honoured => (key.name, "honoured"),
+        Verdict::Ignored { .. } => (key.name, "ignored"),
+        Verdict::Refused { .. } => (key.name, "refused"),
+    });
+    assert_eq!(documented, known.collect());
+}
