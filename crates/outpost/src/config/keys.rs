@@ -458,7 +458,7 @@ pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let last = key.rsplit('.').next().unwrap_or_default();
     let sounds_like = |word: &&str| key.contains(*word) || distance(last, word) <= 2;
-    SECRETS.iter().any(|word| sounds_like(word)) && !last.starts_with("passwordpath")
+    SECRETS.iter().any(sounds_like) && !last.starts_with("passwordpath")
 }
 
 /// The variable that overrides a key: upper case, everything but letters and digits an underscore.

@@ -16,16 +16,13 @@ use super::{
     DigestAuth, Ensemble, FileText, FourLetterWords, LargeRequests, ReadFile, Secret, Ticks,
 };
 use super::{identity, keys, members};
+use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_BYTES_PAUSE};
 
 /// A tick where none is set, as in ZooKeeper.
 const TICK_TIME: Duration = Duration::from_millis(3000);
 /// Session timeouts where none are set, in ticks, as in ZooKeeper.
 const SESSION_TICKS_MIN: u32 = 2;
 const SESSION_TICKS_MAX: u32 = 20;
-/// Bytes a client may leave unread where nothing is set, unless frames are so large that it must be more.
-const OUTBOX_BYTES_MAX: usize = 4 << 20;
-// One full-size znode always fits: a legal getData must not cut its own connection.
-const _: () = assert!(FRAME_BYTES_MAX < OUTBOX_BYTES_MAX);
 /// What ZooKeeper allows at least on top of `jute.maxbuffer` between servers.
 const EXTRA_BYTES_MIN: usize = 1024;
 /// Writes in flight where nothing is set: 25,000 a second over a link with 150 ms.
@@ -331,15 +328,17 @@ fn session_timeout(settings: &mut Settings, key: &'static str) -> Option<Duratio
     }
 }
 
+/// One full-size znode always fits behind what a client may leave unread before it is told to wait.
 fn outbox_bytes_max(settings: &mut Settings, frame_bytes_max: usize) -> usize {
-    let default = OUTBOX_BYTES_MAX.max(frame_bytes_max.saturating_mul(2));
-    let bytes = settings.bytes("outpost.outboxBytes", 1).unwrap_or(default);
-    if bytes <= frame_bytes_max
+    let min = frame_bytes_max.saturating_add(OUTBOX_BYTES_PAUSE);
+    let bytes = settings.bytes("outpost.outboxBytes", 1);
+    let bytes = bytes.unwrap_or(OUTBOX_BYTES_MAX.max(min.saturating_mul(2)));
+    if bytes < min
         && let Some(setting) = settings.get("outpost.outboxBytes")
     {
         let text = format!(
-            "must be more than jute.maxbuffer ({frame_bytes_max}), or reading a large znode \
-             would cut its own connection"
+            "must be at least {min} with jute.maxbuffer={frame_bytes_max}, or reading a large znode \
+             could cut its own connection"
         );
         settings.complain(&setting, &text);
     }

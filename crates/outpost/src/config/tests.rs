@@ -320,7 +320,7 @@ fn values_that_contradict_each_other_or_cannot_be_kept_are_complained_of() {
         ),
         (
             "outpost.outboxBytes=1000",
-            "zoo.cfg:6: outpost.outboxBytes=1000: must be more than jute.maxbuffer (1048575)",
+            "zoo.cfg:6: outpost.outboxBytes=1000: must be at least 2097151 with jute.maxbuffer=1048575",
         ),
         (
             "outpost.workers=0",
