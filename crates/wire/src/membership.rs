@@ -141,7 +141,7 @@ impl Member {
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut addresses: Vec<&Address> = self.addresses.iter().collect();
-        addresses.sort_by_key(|address| HostText(&address.host).to_string());
+        addresses.sort_by_key(|address| HostText(&address.host).unbracketed());
         for (n, address) in addresses.into_iter().enumerate() {
             let separator = if n == 0 { "" } else { "|" };
             write!(f, "{separator}{address}")?;
@@ -376,6 +376,13 @@ pub struct ParseError {
 /// (`[0:0:0:0:0:0:0:1]`), everything else as it is.
 struct HostText<'a>(&'a str);
 
+impl HostText<'_> {
+    /// What addresses are sorted by.
+    fn unbracketed(&self) -> String {
+        self.to_string().replace(['[', ']'], "")
+    }
+}
+
 impl fmt::Display for HostText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(address) = self.0.parse::<Ipv6Addr>() else {
@@ -411,7 +418,8 @@ fn split_line(line: &str) -> Option<(&str, &str)> {
 fn parse_addresses(text: &str) -> Result<(Vec<Address>, Option<Role>), MembershipError> {
     let mut addresses: Vec<Address> = Vec::new();
     let mut role = None;
-    for part in text.split('|').map(str::trim) {
+    // As in ZooKeeper, separators at the end separate nothing.
+    for part in text.trim_end_matches('|').split('|').map(str::trim) {
         let (address, own_role) = parse_address(part)?;
         if role.is_some() && own_role.is_some() && role != own_role {
             return Err(MembershipError::RolesDiffer);
@@ -540,6 +548,10 @@ mod tests {
                 "a:2889:3889|b:2888:3888:participant;0.0.0.0:2181",
             ),
             (
+                "9.0.0.1:1:2|[2001:db8::3]:1:2|10.0.0.1:1:2|",
+                "10.0.0.1:1:2|[2001:db8:0:0:0:0:0:3]:1:2|9.0.0.1:1:2:participant",
+            ),
+            (
                 "a:2888:3888:observer|b:2888:3888|a:2888:3888",
                 "a:2888:3888|b:2888:3888:observer",
             ),
@@ -561,7 +573,7 @@ mod tests {
             ("zk1:2888:3888:observer:2181", {
                 E::Address("zk1:2888:3888:observer:2181".into())
             }),
-            ("a:1:2|", E::Address("".into())),
+            ("a:1:2||b:1:2", E::Address("".into())),
             ("[::1:2888:3888", E::Bracket("[::1:2888:3888".into())),
             ("[::1]2888:3888", E::Bracket("[::1]2888:3888".into())),
             ("zk1:2888:x", E::Port("x".into())),

@@ -79,7 +79,9 @@ fn logical_lines(text: &str) -> Vec<LogicalLine> {
         let line_number = n + 1;
         let line = line.trim_start_matches(BLANKS);
         let is_comment = line.is_empty() || line.starts_with(['#', '!']);
-        if is_comment && !continued {
+        // A lone backslash begins nothing, so nothing is continued.
+        let continues_text = continued && logical.last().is_some_and(|last| !last.text.is_empty());
+        if is_comment && !continues_text {
             continue;
         }
         let continues = ends_in_open_backslash(line);
@@ -89,7 +91,7 @@ fn logical_lines(text: &str) -> Vec<LogicalLine> {
             line
         };
         match logical.last_mut() {
-            Some(last) if continued => {
+            Some(last) if continues_text => {
                 last.text.push_str(line);
                 last.last_line = line_number;
             }
@@ -260,6 +262,9 @@ mod tests {
             pairs("a=1\\\n\nb=2"),
             [(1, "a".into(), "1".into()), (3, "b".into(), "2".into())]
         );
+        let lone = pairs("\\\n# x=1\ny=2\n\\\n\nz=3");
+        let keys: Vec<_> = lone.iter().map(|(_, key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["y", "z"]);
     }
 
     #[test]
