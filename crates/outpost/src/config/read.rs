@@ -16,13 +16,16 @@ use super::{
     DigestAuth, Ensemble, FileText, FourLetterWords, LargeRequests, ReadFile, Secret, Ticks,
 };
 use super::{identity, keys, members};
-use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_BYTES_PAUSE};
+use crate::limits::OUTBOX_BYTES_PAUSE;
 
 /// A tick where none is set, as in ZooKeeper.
 const TICK_TIME: Duration = Duration::from_millis(3000);
 /// Session timeouts where none are set, in ticks, as in ZooKeeper.
 const SESSION_TICKS_MIN: u32 = 2;
 const SESSION_TICKS_MAX: u32 = 20;
+/// Bytes a client may leave unread where nothing is set, unless frames are so large that it must be more. A
+/// Java server keeps them without bound.
+const OUTBOX_BYTES_MAX: usize = 32 << 20;
 /// What ZooKeeper allows at least on top of `jute.maxbuffer` between servers.
 const EXTRA_BYTES_MIN: usize = 1024;
 /// Writes in flight where nothing is set: 25,000 a second over a link with 150 ms.
