@@ -1,1 +1,337 @@
-//! In the making.
+//! Outpost, a ZooKeeper observer for remote regions: the process around the mirror and the link.
+//!
+//! [`Outpost::build`] binds every socket, [`Outpost::run`] serves until it is told to stop, then drains.
+//! Birth and death are one function each, to be read from top to bottom.
+
+pub mod config;
+pub mod limits;
+pub mod serve;
+pub mod stats;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use outpost_forward::{Candidates, Link, LinkSettings};
+use outpost_mirror::acl::AclRules;
+use outpost_mirror::{Mirror, TreeOptions};
+use outpost_wire::membership::Endpoint;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::serve::auth::AuthRules;
+use crate::serve::clients::Clients;
+use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
+use crate::serve::validate::Gate;
+use crate::serve::{ServeSettings, Service, Workers};
+use crate::stats::Stats;
+
+/// First wait between two attempts at one learner master; later ones double it.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait between two attempts at one learner master.
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// Length of the accept queue where the configuration leaves it to the system.
+const BACKLOG: u32 = 1024;
+
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be listened on.
+    #[error("cannot listen on {address} ({what}): {source}")]
+    Bind {
+        /// For what the port is.
+        what: &'static str,
+        /// The address as configured.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread or a runtime cannot be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// An observer that is about to serve: every socket is bound, nothing is accepted yet.
+pub struct Outpost {
+    config: Config,
+    service: Arc<Service>,
+    clients: Option<TcpListener>,
+    link_thread: JoinHandle<()>,
+}
+
+impl Outpost {
+    /// Binds every socket, starts the link, and wires the parts together.
+    ///
+    /// # Errors
+    /// When a port is taken or a thread cannot be made.
+    pub async fn build(config: Config) -> Result<Outpost, StartError> {
+        let clients = match &config.clients.addr {
+            Some(endpoint) => Some(bind("clientPort", endpoint, config.clients.backlog).await?),
+            None => None,
+        };
+        let tree = TreeOptions {
+            extended_types: config.agreed.extended_types,
+            compare_digests: config.agreed.digest,
+        };
+        let mirror = Arc::new(Mirror::with_options(tree));
+        let stats = Arc::new(Stats::new(config.workers.get()));
+        let local_sessions = Arc::new(LocalSessions::new(LocalSessionRules {
+            enabled: config.agreed.local_sessions,
+            upgrading: config.agreed.local_sessions_upgrading,
+        }));
+        let table = Arc::new(Clients::new(
+            acl_rules(&config),
+            config.clients.outbox_bytes_max,
+            Arc::clone(&local_sessions),
+            Arc::clone(&stats),
+        ));
+        let (link, link_thread) = Link::start(
+            link_settings(&config, tree),
+            candidates(&config),
+            Arc::clone(&mirror),
+            Arc::clone(&table) as Arc<_>,
+        )?;
+        let service = Arc::new(Service {
+            settings: serve_settings(&config),
+            gate: gate(&config),
+            mirror,
+            link,
+            clients: table,
+            local_sessions,
+            stats,
+        });
+        Ok(Outpost {
+            config,
+            service,
+            clients,
+            link_thread,
+        })
+    }
+
+    /// Where clients connect, if anywhere: the port is the real one even where 0 was configured.
+    pub fn client_address(&self) -> Option<SocketAddr> {
+        self.clients.as_ref()?.local_addr().ok()
+    }
+
+    /// What every connection uses; for those who want to look inside.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Serves until `shutdown` is ready, then drains: accepting ends, connections answer what they have
+    /// received and close, the link detaches. Sessions stay alive for their clients to take elsewhere.
+    ///
+    /// # Errors
+    /// When the workers cannot be started.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        let Outpost {
+            config,
+            service,
+            clients,
+            link_thread,
+        } = self;
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let (workers, worker_threads) = Workers::start(config.workers.get(), &service)?;
+        let workers = Arc::new(workers);
+        if let Some(listener) = clients {
+            let stopped = stop.clone().cancelled_owned();
+            tasks.spawn(serve::accept(
+                listener,
+                Arc::clone(&service),
+                workers,
+                stopped,
+            ));
+        }
+        tasks.spawn(sweep_local_sessions(
+            Arc::clone(&service),
+            config.ticks.tick_time,
+            stop.clone().cancelled_owned(),
+        ));
+
+        shutdown.await;
+
+        tracing::info!(clients = service.clients.len(), "draining");
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        drain(&service, config.drain_timeout).await;
+        service.link.stop();
+        drop(service);
+        join("link", vec![link_thread]).await;
+        join("worker", worker_threads).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Lets every connection finish, and cuts those that have not when the time is over.
+async fn drain(service: &Service, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    for client in service.clients.all() {
+        client.drain();
+    }
+    while !service.clients.is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let late = service.clients.all();
+    if !late.is_empty() {
+        tracing::warn!(
+            clients = late.len(),
+            "cutting those that have not finished in time"
+        );
+    }
+    for client in late {
+        client.cut("the server is shutting down");
+    }
+    while !service.clients.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn join(name: &'static str, threads: Vec<JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(move || {
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!(name, "a thread ended in a panic");
+            }
+        }
+    });
+    if joined.await.is_err() {
+        tracing::error!(name, "waiting for the threads failed");
+    }
+}
+
+/// Expires local sessions, once a tick.
+async fn sweep_local_sessions(
+    service: Arc<Service>,
+    tick: Duration,
+    stopped: impl Future<Output = ()>,
+) {
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(tick) => {}
+        }
+        service
+            .local_sessions
+            .sweep(&service.clients, Instant::now());
+    }
+}
+
+/// Listens on an endpoint. A wildcard host means both families, as for a Java server.
+async fn bind(
+    what: &'static str,
+    endpoint: &Endpoint,
+    backlog: Option<u32>,
+) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Bind {
+        what,
+        address: endpoint.to_string(),
+        source,
+    };
+    let addresses: Vec<SocketAddr> = if endpoint.is_wildcard() {
+        let port = endpoint.port;
+        vec![
+            SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port),
+            SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), port),
+        ]
+    } else {
+        lookup_host((endpoint.host.as_str(), endpoint.port))
+            .await
+            .map_err(failed)?
+            .collect()
+    };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match listen(address, backlog.unwrap_or(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() {
+        TcpSocket::new_v6()?
+    } else {
+        TcpSocket::new_v4()?
+    };
+    // A restarted observer takes its port back while old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+fn acl_rules(config: &Config) -> AclRules {
+    AclRules {
+        skip_acl: config.auth.skip_acl,
+        digest: config.auth.digest.is_some(),
+        ..AclRules::default()
+    }
+}
+
+fn candidates(config: &Config) -> Candidates {
+    Candidates::new(
+        config.ensemble.members.clone(),
+        config.ensemble.observer_master_port,
+        config.ensemble.reconfig_enabled,
+    )
+}
+
+fn link_settings(config: &Config, tree: TreeOptions) -> LinkSettings {
+    LinkSettings {
+        server_id: config.id,
+        init_timeout: config.ticks.init_timeout(),
+        sync_timeout: config.ticks.sync_timeout(),
+        // Keeping clients over a lost link is not done yet: they are closed, as by a Java observer.
+        hold: Duration::ZERO,
+        packet_bytes_max: config.ensemble.record_bytes_max,
+        retry_first: RETRY_FIRST,
+        retry_longest: RETRY_LONGEST,
+        reconnect_delay: config.ensemble.reconnect_delay_max,
+        request_queue_max: limits::REQUEST_QUEUE_MAX,
+        in_flight_max: config.writes_in_flight_max,
+        apply_queue_max: limits::APPLY_QUEUE_MAX,
+        apply_queue_bytes_max: limits::APPLY_QUEUE_BYTES_MAX,
+        tree,
+    }
+}
+
+fn serve_settings(config: &Config) -> ServeSettings {
+    let clients = &config.clients;
+    let per_address = clients.max_client_cnxns.map_or(0, |max| max as usize);
+    ServeSettings {
+        server_id: config.id,
+        frame_bytes_max: clients.frame_bytes_max,
+        session_timeout_min_ms: milliseconds(clients.min_session_timeout),
+        session_timeout_max_ms: milliseconds(clients.max_session_timeout),
+        sessionless_timeout: clients.sessionless_timeout,
+        connections_per_address_max: per_address,
+        connections_max: clients.max_cnxns.map_or(0, |max| max as usize),
+        auth: AuthRules {
+            digest: config.auth.digest.is_some(),
+            super_digest: config
+                .auth
+                .digest
+                .as_ref()
+                .and_then(|digest| digest.super_digest.as_ref())
+                .map(|secret| secret.reveal().into()),
+            enforced: config.auth.enforced_schemes.clone(),
+        },
+    }
+}
+
+fn gate(config: &Config) -> Gate {
+    Gate::new(config.clients.frame_bytes_max, config.agreed.extended_types)
+}
+
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

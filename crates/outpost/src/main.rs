@@ -1,3 +1,109 @@
-//! In the making.
+//! The `outpost` command.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use outpost::Outpost;
+use outpost::config::Config;
+use outpost_wire::ServerId;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Memory is given back to the system in the background; figures about it are exact.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The configuration cannot be used.
+const EXIT_CONFIG: u8 = 2;
+/// The observer cannot run.
+const EXIT_FAILED: u8 = 1;
+
+/// A ZooKeeper observer for remote regions.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the observer.
+    Run {
+        /// An ordinary ZooKeeper configuration file.
+        zoo_cfg: PathBuf,
+        /// The observer's id, instead of the one in dataDir/myid.
+        #[arg(long)]
+        id: Option<i64>,
+    },
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run { zoo_cfg, id } => run(&zoo_cfg, id.map(ServerId)),
+    }
+}
+
+fn run(zoo_cfg: &std::path::Path, id: Option<ServerId>) -> ExitCode {
+    let loaded = match Config::load(zoo_cfg, id, env()) {
+        Ok(loaded) => loaded,
+        Err(complaints) => {
+            eprintln!("{complaints}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    start_logging();
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("outpost: cannot start: {error}");
+            return ExitCode::from(EXIT_FAILED);
+        }
+    };
+    match runtime.block_on(live(loaded.config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+/// From birth to death.
+async fn live(config: Config) -> Result<(), outpost::StartError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let outpost = Outpost::build(config).await?;
+    if let Some(address) = outpost.client_address() {
+        tracing::info!(%address, "listening for clients");
+    }
+    outpost
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await
+}
+
+fn start_logging() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("OUTPOST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// The environment's variables, without those that are not text.
+fn env() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}

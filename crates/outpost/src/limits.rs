@@ -1,0 +1,49 @@
+//! Every bound of the process, why it has that size, and how the bounds relate.
+//!
+//! A full queue has one of two answers: *wait*, and so push back on whoever fills it, or *cut* that
+//! peer off and free what was held for it.
+
+/// Unread bytes above which no further request of that client is served until it has read: waits.
+pub const OUTBOX_BYTES_PAUSE: usize = 1 << 20;
+
+/// Requests of one session that may stand in its pipeline, behind or as a forwarded write: waits.
+pub const PIPELINE_REQUESTS_MAX: usize = 1_000;
+
+/// Bytes of requests that may stand in one session's pipeline: waits.
+pub const PIPELINE_BYTES_MAX: usize = 4 << 20;
+
+/// Requests served for one connection before the tree is unlocked and others get their turn.
+pub const REQUESTS_PER_TURN: usize = 64;
+
+/// Connections handed to one worker and not yet taken by it: accepting waits.
+pub const HANDOVER_MAX: usize = 128;
+
+/// Requests that may wait for the link thread: connections wait.
+pub const REQUEST_QUEUE_MAX: usize = 4_096;
+
+/// Transactions and answers of the leader that may wait to be applied, in number: the link waits for a
+/// while, then is given up (P9).
+pub const APPLY_QUEUE_MAX: usize = 65_536;
+
+/// The same in bytes.
+pub const APPLY_QUEUE_BYTES_MAX: usize = 256 << 20;
+
+/// Identities one connection may add; a Java server has no bound, and sends all of them to the leader
+/// with every write.
+pub const IDS_PER_CONNECTION_MAX: usize = 64;
+
+/// Bytes of all identities of one connection.
+pub const ID_BYTES_PER_CONNECTION_MAX: usize = 64 << 10;
+
+/// Read buffer of a connection that sends little.
+pub const FIRST_READ_BYTES: usize = 4 << 10;
+
+/// Read buffer of a connection that sends much.
+pub const READ_BYTES: usize = 64 << 10;
+
+// A client that is told to wait is not cut by the answers already under way.
+const _: () = assert!(OUTBOX_BYTES_PAUSE <= 4 << 20);
+// One frame of the largest default size always fits into the pipeline.
+const _: () = assert!(outpost_wire::frame::FRAME_BYTES_MAX < PIPELINE_BYTES_MAX);
+// One transaction of the largest size any sane ensemble allows fits into the apply queue.
+const _: () = assert!(APPLY_QUEUE_BYTES_MAX > 64 << 20);

@@ -1,0 +1,362 @@
+//! All clients served here, and the way results take to them: this is where `forward` hands up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use outpost_forward::{Answers, Attachment, Lost, Origin, Pending, View};
+use outpost_mirror::acl::{AclRules, allows};
+use outpost_mirror::{Applied, WatchEvent, WatcherId};
+use outpost_wire::{ErrorCode, OpCode, Perms, SessionId, Writer};
+use parking_lot::Mutex;
+
+use crate::serve::client::{Client, ClientState, Phase};
+use crate::serve::local_sessions::LocalSessions;
+use crate::serve::pipeline::Local;
+use crate::serve::read::{Reading, write_synced};
+use crate::serve::reply;
+use crate::stats::Stats;
+
+/// All clients served here.
+pub struct Clients {
+    by_origin: DashMap<Origin, Arc<Client>>,
+    by_session: DashMap<SessionId, Arc<Client>>,
+    next_origin: AtomicU64,
+    /// The attachment under which requests may be submitted; 0 while clients are not served.
+    attachment: AtomicU64,
+    /// Given something in the present batch.
+    given: Mutex<Vec<Arc<Client>>>,
+    rules: AclRules,
+    outbox_bytes_max: usize,
+    local: Arc<LocalSessions>,
+    stats: Arc<Stats>,
+}
+
+impl Clients {
+    /// Nobody yet. A client that leaves more than `outbox_bytes_max` bytes unread is cut off.
+    pub fn new(
+        rules: AclRules,
+        outbox_bytes_max: usize,
+        local: Arc<LocalSessions>,
+        stats: Arc<Stats>,
+    ) -> Clients {
+        Clients {
+            by_origin: DashMap::new(),
+            by_session: DashMap::new(),
+            next_origin: AtomicU64::new(1),
+            attachment: AtomicU64::new(0),
+            given: Mutex::new(Vec::new()),
+            rules,
+            outbox_bytes_max,
+            local,
+            stats,
+        }
+    }
+
+    /// Takes in a connection that was just accepted.
+    pub fn admit(&self, peer: SocketAddr) -> Arc<Client> {
+        let origin = Origin(self.next_origin.fetch_add(1, Ordering::Relaxed));
+        let client = Arc::new(Client::new(origin, peer));
+        self.by_origin.insert(origin, Arc::clone(&client));
+        client
+    }
+
+    /// Forgets a connection that has ended. Its session lives on.
+    pub fn forget(&self, client: &Client) {
+        self.by_origin.remove(&client.origin);
+        self.by_session
+            .remove_if(&client.session(), |_, other| other.origin == client.origin);
+    }
+
+    /// Makes `client` the connection of its session. Another connection of the same session ends.
+    pub fn claim_session(&self, client: &Arc<Client>) {
+        let before = self.by_session.insert(client.session(), Arc::clone(client));
+        if let Some(before) = before
+            && before.origin != client.origin
+        {
+            before.cut("the session came back on another connection");
+        }
+    }
+
+    /// Whether a connection here has this session.
+    pub fn has_session(&self, session: SessionId) -> bool {
+        self.by_session.contains_key(&session)
+    }
+
+    /// The connection of a session.
+    pub fn of_session(&self, session: SessionId) -> Option<Arc<Client>> {
+        self.by_session
+            .get(&session)
+            .map(|entry| Arc::clone(&entry))
+    }
+
+    /// The connection with this number.
+    pub fn of_origin(&self, origin: Origin) -> Option<Arc<Client>> {
+        self.by_origin.get(&origin).map(|entry| Arc::clone(&entry))
+    }
+
+    /// All connections, at some moment.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.by_origin
+            .iter()
+            .map(|entry| Arc::clone(entry.value()))
+            .collect()
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.by_origin.len()
+    }
+
+    /// Whether there is no connection.
+    pub fn is_empty(&self) -> bool {
+        self.by_origin.is_empty()
+    }
+
+    /// The attachment under which requests may be submitted, while clients are served.
+    pub fn serving(&self) -> Option<Attachment> {
+        match self.attachment.load(Ordering::Acquire) {
+            0 => None,
+            number => Some(Attachment(number)),
+        }
+    }
+
+    /// How ACLs are read here.
+    pub fn rules(&self) -> &AclRules {
+        &self.rules
+    }
+
+    /// Gives one client something, under its lock, and remembers to wake it after the batch.
+    fn give(&self, client: &Arc<Client>, what: impl FnOnce(&mut ClientState)) {
+        {
+            let mut state = client.state();
+            what(&mut state);
+            if state.out.len() > self.outbox_bytes_max {
+                state.out = Vec::new();
+                drop(state);
+                self.stats.outbox_overflows.fetch_add(1, Ordering::Relaxed);
+                client.cut("it does not read what it is sent");
+            }
+        }
+        if client.note_given() {
+            self.given.lock().push(Arc::clone(client));
+        }
+    }
+
+    /// The answer to a session that was asked for or came back.
+    fn open(&self, client: &Arc<Client>, granted: bool) {
+        self.give(client, |state| {
+            let Phase::Waiting { read_only } = state.phase else {
+                return;
+            };
+            state.figures.sent += 1;
+            if granted {
+                state.phase = Phase::Open;
+                let (session, timeout_ms) = (client.session(), client.timeout_ms());
+                reply::write_connected(&mut state.out, session, timeout_ms, read_only);
+            } else {
+                state.phase = Phase::Ending;
+                reply::write_refused(&mut state.out, read_only);
+            }
+        });
+    }
+
+    /// Puts the reply to a forwarded request into the outbox, and runs what waited behind it.
+    fn answer(
+        &self,
+        client: &Arc<Client>,
+        pending: &Pending,
+        view: View<'_>,
+        write_reply: impl FnOnce(&mut ClientState, Option<Box<[u8]>>, Option<ErrorCode>),
+    ) {
+        self.give(client, |state| {
+            let Ok(request) = state.pipeline.answered(pending.cxid, pending.op) else {
+                client.cut("an answer of the leader came out of order");
+                return;
+            };
+            let ms = u64::try_from(request.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            state.figures.latency.note(ms, 1);
+            state.figures.sent += 1;
+            state.figures.last_zxid = view.tree.last_zxid();
+            self.stats.note_write(ms);
+            write_reply(state, request.path, request.error_instead);
+            // Reads between two writes must not see the second, so they are served here and now.
+            // Behind the last write the connection's own task serves them.
+            while state.pipeline.forwarded() > 0 && self.serve_next(client, state, view) {}
+        });
+    }
+
+    /// Serves the request at the head of the line, if it is one to be served here.
+    pub fn serve_next(&self, client: &Client, state: &mut ClientState, view: View<'_>) -> bool {
+        let Some(local) = state.pipeline.next_local() else {
+            return false;
+        };
+        let zxid = view.tree.last_zxid();
+        match local {
+            Local::Serve { header, body, ids } => {
+                let reading = Reading {
+                    view,
+                    ids: &ids,
+                    watcher: client.watcher(),
+                    session: client.session(),
+                    rules: &self.rules,
+                };
+                let op = header.op_code().unwrap_or(OpCode::Error);
+                reading.answer(op, header.xid, &body, &mut state.out);
+            }
+            Local::Refuse { xid, error, close } => {
+                refuse(state, xid, error, close, zxid);
+            }
+            Local::CloseLocalSession { xid } => {
+                self.local.close(client.session());
+                reply::write_error(&mut state.out, xid, zxid, ErrorCode::OK);
+                state.phase = Phase::Ending;
+            }
+        }
+        state.figures.sent += 1;
+        true
+    }
+}
+
+/// Appends a refusal. Whatever an unknown operation is answered carries no zxid.
+pub fn refuse(
+    state: &mut ClientState,
+    xid: outpost_wire::Xid,
+    error: ErrorCode,
+    close: bool,
+    zxid: outpost_wire::Zxid,
+) {
+    if close {
+        reply::write_error(&mut state.out, xid, outpost_wire::Zxid(-1), error);
+        state.phase = Phase::Ending;
+    } else {
+        reply::write_error(&mut state.out, xid, zxid, error);
+    }
+}
+
+impl Answers for Clients {
+    fn attached(&self, attachment: Attachment) {
+        self.attachment.store(attachment.0, Ordering::Release);
+    }
+
+    fn detached(&self, reason: &Lost) {
+        self.attachment.store(0, Ordering::Release);
+        let clients = self.all();
+        if !clients.is_empty() {
+            tracing::warn!(clients = clients.len(), %reason, "closing all clients");
+        }
+        for client in clients {
+            client.cut("the link to the ensemble is lost");
+        }
+    }
+
+    fn fired(&self, watcher: WatcherId, event: &WatchEvent<'_>) {
+        let Some(client) = self.of_origin(Origin(watcher.0)) else {
+            return;
+        };
+        self.give(&client, |state| {
+            // A watch on a znode that the client may not read is used up in silence.
+            if allows(event.acl, Perms::READ, &state.ids, &self.rules) {
+                state.figures.sent += 1;
+                reply::write_notification(&mut state.out, event.zxid, event.kind, event.path);
+            }
+        });
+    }
+
+    fn committed(&self, pending: &Pending, applied: &Applied, view: View<'_>) {
+        let Some(client) = self.of_origin(pending.origin) else {
+            return;
+        };
+        if pending.op == OpCode::CreateSession {
+            // Without a connection that waits for it this was the upgrade of a local session.
+            if applied.error.is_ok() {
+                client.touch();
+                self.open(&client, true);
+            } else {
+                client.cut("the leader refused its session");
+            }
+            return;
+        }
+        if reply::session_moved(applied) {
+            client.cut("the session has moved to another server");
+            return;
+        }
+        let config = match pending.op {
+            OpCode::Reconfig => view
+                .tree
+                .node("/zookeeper/config".into())
+                .and_then(|n| n.data()),
+            _ => None,
+        };
+        self.answer(&client, pending, view, |state, _, error_instead| {
+            let out = &mut state.out;
+            reply::write_applied(
+                out,
+                pending.cxid,
+                pending.op,
+                applied,
+                config,
+                error_instead,
+            );
+            if pending.op == OpCode::CloseSession {
+                state.phase = Phase::Ending;
+            }
+        });
+    }
+
+    fn synced(&self, pending: &Pending, view: View<'_>) {
+        let Some(client) = self.of_origin(pending.origin) else {
+            return;
+        };
+        let zxid = view.tree.last_zxid();
+        self.answer(&client, pending, view, |state, path, _| {
+            write_synced(&mut state.out, pending.cxid, zxid, path.as_deref());
+        });
+    }
+
+    fn revalidated(&self, origin: Origin, session: SessionId, valid: bool, _view: View<'_>) {
+        let Some(client) = self.of_origin(origin) else {
+            return;
+        };
+        if client.session() == session {
+            client.touch();
+            self.open(&client, valid);
+        }
+    }
+
+    fn session_closed(&self, session: SessionId) {
+        let Some(client) = self.of_session(session) else {
+            return;
+        };
+        // A client that asked for it gets its answer first; its phase says so.
+        if client.state().phase != Phase::Ending {
+            client.cut("its session has ended");
+        }
+    }
+
+    fn fate_unknown(&self, pending: &Pending) {
+        if let Some(client) = self.of_origin(pending.origin) {
+            client.cut("the fate of its request cannot be known");
+        }
+    }
+
+    fn batch_done(&self) {
+        let given = std::mem::take(&mut *self.given.lock());
+        for client in given {
+            client.wake();
+        }
+    }
+
+    fn take_touched(&self, table: &mut Vec<u8>) {
+        let mut writer = Writer::new(table);
+        for entry in &self.by_origin {
+            let client = entry.value();
+            let session = client.session();
+            if session != SessionId::NONE && !client.is_local() && client.take_touched() {
+                writer.long(session.0);
+                writer.int(client.timeout_ms());
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Serving clients: accepting connections and handing them to the workers that own them.
+
+pub mod auth;
+pub mod client;
+pub mod clients;
+pub mod connection;
+pub mod four_letter;
+pub mod handshake;
+pub mod local_sessions;
+pub mod pipeline;
+pub mod read;
+pub mod reply;
+pub mod service;
+pub mod session_ids;
+pub mod validate;
+mod workers;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+
+pub use service::{ServeSettings, Service};
+pub use workers::Workers;
+
+/// How long to wait after accepting has failed, for instance because there are no file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections until `shutdown` is ready, and hands each to a worker.
+pub async fn accept(
+    listener: TcpListener,
+    service: Arc<Service>,
+    workers: Arc<Workers>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let addresses = Arc::new(Addresses::default());
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                service.stats.accepted.fetch_add(1, Ordering::Relaxed);
+                match admit(&service, &addresses, &stream, peer) {
+                    Ok(seat) => workers.hand_over(stream, peer, seat).await,
+                    Err(why) => {
+                        service.stats.rejected.fetch_add(1, Ordering::Relaxed);
+                        tracing::debug!(%peer, why, "connection refused");
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Looks at the limits, and prepares the socket.
+fn admit(
+    service: &Service,
+    addresses: &Arc<Addresses>,
+    stream: &TcpStream,
+    peer: SocketAddr,
+) -> Result<Seat, &'static str> {
+    let settings = &service.settings;
+    if settings.connections_max > 0 && service.clients.len() >= settings.connections_max {
+        return Err("maxCnxns is reached");
+    }
+    let seat = addresses
+        .take_seat(
+            peer.ip().to_canonical(),
+            settings.connections_per_address_max,
+        )
+        .ok_or("maxClientCnxns is reached for its address")?;
+    stream
+        .set_nodelay(true)
+        .map_err(|_: io::Error| "the socket is gone already")?;
+    Ok(seat)
+}
+
+/// How many connections each address has.
+#[derive(Debug, Default)]
+struct Addresses {
+    seats: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Addresses {
+    /// A seat for one more connection from `address`, if it has fewer than `max` (0: any number).
+    fn take_seat(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Seat> {
+        let mut seats = self.seats.lock();
+        let taken = seats.entry(address).or_default();
+        if max > 0 && *taken >= max {
+            return None;
+        }
+        *taken += 1;
+        Some(Seat {
+            addresses: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+/// One connection's place among those of its address; free again when dropped.
+#[derive(Debug)]
+pub struct Seat {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.addresses.seats.lock();
+        if let Some(taken) = seats.get_mut(&self.address) {
+            *taken -= 1;
+            if *taken == 0 {
+                seats.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p6_an_address_gets_its_number_of_connections_and_a_seat_comes_free_again() {
+        let addresses = Arc::new(Addresses::default());
+        let here = IpAddr::from([10, 0, 0, 1]);
+        let first = addresses.take_seat(here, 2).unwrap();
+        let _second = addresses.take_seat(here, 2).unwrap();
+        assert!(addresses.take_seat(here, 2).is_none());
+        assert!(
+            addresses
+                .take_seat(IpAddr::from([10, 0, 0, 2]), 2)
+                .is_some()
+        );
+        drop(first);
+        assert!(addresses.take_seat(here, 2).is_some());
+        assert_eq!(
+            addresses.seats.lock().len(),
+            1,
+            "nothing is kept for those that are gone"
+        );
+    }
+}

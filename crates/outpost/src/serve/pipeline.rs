@@ -1,0 +1,244 @@
+//! In which order one session's answers leave (P2).
+//!
+//! A plain value without I/O. While a write of the session is on its way to the leader, whatever the
+//! client sends afterwards stands in line behind it: further writes are forwarded at once and wait for
+//! their transactions, everything else waits to be served. With nothing on its way the line is empty and
+//! requests are served as they come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use outpost_wire::proto::RequestHeader;
+use outpost_wire::{ErrorCode, Id, OpCode, Xid};
+
+use crate::limits::{PIPELINE_BYTES_MAX, PIPELINE_REQUESTS_MAX};
+
+/// A request that was forwarded and whose answer will come from the leader.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The number the client gave it.
+    pub xid: Xid,
+    /// What it asks for.
+    pub op: OpCode,
+    /// A sync's path, which its answer repeats.
+    pub path: Option<Box<[u8]>>,
+    /// The error to report instead of the leader's, if the leader reports one.
+    pub error_instead: Option<ErrorCode>,
+    /// When it was received.
+    pub since: Instant,
+}
+
+/// A request that can be answered here, once everything before it is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Local {
+    /// To be served from the tree.
+    Serve {
+        /// Number and operation.
+        header: RequestHeader,
+        /// The request's record.
+        body: Box<[u8]>,
+        /// Who the client was when the request was received.
+        ids: Arc<[Id]>,
+    },
+    /// Refused when it was received.
+    Refuse {
+        /// The number the client gave it.
+        xid: Xid,
+        /// Why.
+        error: ErrorCode,
+        /// Whether the connection ends with this answer.
+        close: bool,
+    },
+    /// The client's wish to end a session that only this server knows.
+    CloseLocalSession {
+        /// The number the client gave it.
+        xid: Xid,
+    },
+}
+
+#[derive(Debug)]
+enum Entry {
+    Forwarded(Forwarded),
+    Local(Local),
+}
+
+/// The line in which one session's requests stand.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    line: VecDeque<Entry>,
+    forwarded: usize,
+    bytes: usize,
+}
+
+/// An answer came that is not the next one of this session; its order is broken, and with it the
+/// connection.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OutOfOrder;
+
+impl Pipeline {
+    /// Whether a request that comes now may be served at once.
+    pub fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    /// Requests in line.
+    pub fn len(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Forwarded requests in line.
+    pub fn forwarded(&self) -> usize {
+        self.forwarded
+    }
+
+    /// Whether no further request may enter; the client has to wait.
+    pub fn is_full(&self) -> bool {
+        self.line.len() >= PIPELINE_REQUESTS_MAX || self.bytes >= PIPELINE_BYTES_MAX
+    }
+
+    /// A request enters that is about to be forwarded.
+    pub fn forward(&mut self, request: Forwarded) {
+        self.forwarded += 1;
+        self.line.push_back(Entry::Forwarded(request));
+    }
+
+    /// A request enters that is answered here once its turn comes.
+    pub fn wait(&mut self, request: Local) {
+        self.bytes += bytes_of(&request);
+        self.line.push_back(Entry::Local(request));
+    }
+
+    /// The answer to `xid` has come: it leaves the line, in which it must be first.
+    ///
+    /// # Errors
+    /// When another request is first.
+    pub fn answered(&mut self, xid: Xid, op: OpCode) -> Result<Forwarded, OutOfOrder> {
+        match self.line.pop_front() {
+            Some(Entry::Forwarded(request)) if request.xid == xid && request.op == op => {
+                self.forwarded -= 1;
+                Ok(request)
+            }
+            _ => Err(OutOfOrder),
+        }
+    }
+
+    /// The request whose turn has come to be answered here, if there is one.
+    pub fn next_local(&mut self) -> Option<Local> {
+        match self.line.pop_front()? {
+            Entry::Local(request) => {
+                self.bytes -= bytes_of(&request);
+                Some(request)
+            }
+            forwarded @ Entry::Forwarded(_) => {
+                self.line.push_front(forwarded);
+                None
+            }
+        }
+    }
+
+    /// Whether a request stands first that can be answered here.
+    pub fn has_local(&self) -> bool {
+        matches!(self.line.front(), Some(Entry::Local(_)))
+    }
+
+    /// Forgets everything, when the connection ends.
+    pub fn clear(&mut self) {
+        *self = Pipeline::default();
+    }
+}
+
+fn bytes_of(request: &Local) -> usize {
+    match request {
+        Local::Serve { body, .. } => body.len(),
+        Local::Refuse { .. } | Local::CloseLocalSession { .. } => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(xid: i32) -> Forwarded {
+        Forwarded {
+            xid: Xid(xid),
+            op: OpCode::SetData,
+            path: None,
+            error_instead: None,
+            since: Instant::now(),
+        }
+    }
+
+    fn read(xid: i32) -> Local {
+        Local::Serve {
+            header: RequestHeader {
+                xid: Xid(xid),
+                op: OpCode::GetData.code(),
+            },
+            body: Box::from(&b"body"[..]),
+            ids: Arc::from([]),
+        }
+    }
+
+    fn xid_of(local: &Local) -> i32 {
+        match local {
+            Local::Serve { header, .. } => header.xid.0,
+            Local::Refuse { xid, .. } | Local::CloseLocalSession { xid } => xid.0,
+        }
+    }
+
+    #[test]
+    fn p2_a_read_behind_a_write_waits_for_it_and_one_behind_two_waits_for_both() {
+        let mut pipeline = Pipeline::default();
+        pipeline.forward(write(1));
+        pipeline.wait(read(2));
+        pipeline.forward(write(3));
+        pipeline.wait(read(4));
+        assert!(!pipeline.has_local());
+        assert!(pipeline.next_local().is_none());
+
+        assert!(pipeline.answered(Xid(1), OpCode::SetData).is_ok());
+        assert_eq!(pipeline.next_local().as_ref().map(xid_of), Some(2));
+        assert!(pipeline.next_local().is_none());
+
+        assert!(pipeline.answered(Xid(3), OpCode::SetData).is_ok());
+        assert_eq!(pipeline.next_local().as_ref().map(xid_of), Some(4));
+        assert!(pipeline.is_empty());
+    }
+
+    #[test]
+    fn p5_an_answer_that_is_not_the_next_one_is_refused() {
+        let mut pipeline = Pipeline::default();
+        pipeline.forward(write(1));
+        pipeline.forward(write(2));
+        assert_eq!(
+            pipeline.answered(Xid(2), OpCode::SetData).err(),
+            Some(OutOfOrder)
+        );
+        let mut pipeline = Pipeline::default();
+        pipeline.wait(read(1));
+        assert_eq!(
+            pipeline.answered(Xid(1), OpCode::SetData).err(),
+            Some(OutOfOrder)
+        );
+        assert_eq!(
+            Pipeline::default().answered(Xid(1), OpCode::SetData).err(),
+            Some(OutOfOrder)
+        );
+    }
+
+    #[test]
+    fn p6_a_full_line_takes_no_more_until_something_left() {
+        let mut pipeline = Pipeline::default();
+        pipeline.forward(write(0));
+        for xid in 1..PIPELINE_REQUESTS_MAX {
+            assert!(!pipeline.is_full());
+            pipeline.wait(read(i32::try_from(xid).unwrap()));
+        }
+        assert!(pipeline.is_full());
+        assert!(pipeline.answered(Xid(0), OpCode::SetData).is_ok());
+        while pipeline.next_local().is_some() {}
+        assert!(pipeline.is_empty() && !pipeline.is_full());
+        assert_eq!(pipeline.bytes, 0);
+    }
+}

@@ -1,0 +1,62 @@
+//! What every connection needs: the mirror, the link, the other clients, and the rules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outpost_forward::Link;
+use outpost_mirror::Mirror;
+use outpost_wire::ServerId;
+
+use crate::serve::auth::AuthRules;
+use crate::serve::clients::Clients;
+use crate::serve::local_sessions::LocalSessions;
+use crate::serve::validate::Gate;
+use crate::stats::Stats;
+
+/// How clients are served: plain values from the configuration.
+#[derive(Clone)]
+pub struct ServeSettings {
+    /// Our id; its low byte stands on top of every session id made here.
+    pub server_id: ServerId,
+    /// Longest frame a client may send, in bytes (`jute.maxbuffer`).
+    pub frame_bytes_max: usize,
+    /// Shortest session timeout granted, ms.
+    pub session_timeout_min_ms: i32,
+    /// Longest session timeout granted, ms.
+    pub session_timeout_max_ms: i32,
+    /// How long a connection may stay without a session.
+    pub sessionless_timeout: Duration,
+    /// Connections one address may have; 0 for any number (`maxClientCnxns`).
+    pub connections_per_address_max: usize,
+    /// Connections altogether; 0 for any number (`maxCnxns`).
+    pub connections_max: usize,
+    /// Who clients are.
+    pub auth: AuthRules,
+}
+
+/// What every connection needs.
+pub struct Service {
+    /// How clients are served.
+    pub settings: ServeSettings,
+    /// The tree.
+    pub mirror: Arc<Mirror>,
+    /// The way to the leader.
+    pub link: Link,
+    /// All clients.
+    pub clients: Arc<Clients>,
+    /// Sessions that only this server knows.
+    pub local_sessions: Arc<LocalSessions>,
+    /// What may be forwarded.
+    pub gate: Gate,
+    /// Figures.
+    pub stats: Arc<Stats>,
+}
+
+impl Service {
+    /// The timeout granted to a client that wishes for `wanted_ms`.
+    pub fn negotiate(&self, wanted_ms: i32) -> i32 {
+        wanted_ms
+            .max(self.settings.session_timeout_min_ms)
+            .min(self.settings.session_timeout_max_ms)
+    }
+}

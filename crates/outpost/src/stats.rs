@@ -1,0 +1,228 @@
+//! Figures of the whole process that no other part keeps.
+//!
+//! Counters on the path of a read belong to one worker each, so that no two cores write to the same
+//! cache line; they are summed when somebody asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::serve::client::Latency;
+
+/// Counters of one worker. Only its thread writes to them.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerStats {
+    /// Frames received from clients, four-letter words included.
+    pub received: AtomicU64,
+    /// Frames sent in answer to what was received.
+    pub sent: AtomicU64,
+    /// Bytes received from clients.
+    pub bytes_received: AtomicU64,
+    /// Bytes sent to clients.
+    pub bytes_sent: AtomicU64,
+    /// Reads answered from the tree.
+    pub reads: AtomicU64,
+    latency: LatencyCells,
+}
+
+/// A [`Latency`] that one thread writes and others read.
+#[derive(Debug, Default)]
+struct LatencyCells {
+    min: AtomicU64,
+    max: AtomicU64,
+    sum: AtomicU64,
+    count: AtomicU64,
+}
+
+impl LatencyCells {
+    /// Several writers only ever lose a minimum or maximum of the same instant.
+    fn note(&self, ms: u64, replies: u64) {
+        let before = self.count.fetch_add(replies, Ordering::Relaxed);
+        self.sum.fetch_add(ms * replies, Ordering::Relaxed);
+        self.max.fetch_max(ms, Ordering::Relaxed);
+        if before == 0 {
+            self.min.store(ms, Ordering::Relaxed);
+        } else {
+            self.min.fetch_min(ms, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> Latency {
+        Latency {
+            last: 0,
+            min: self.min.load(Ordering::Relaxed),
+            max: self.max.load(Ordering::Relaxed),
+            sum: self.sum.load(Ordering::Relaxed),
+            count: self.count.load(Ordering::Relaxed),
+        }
+    }
+
+    fn reset(&self) {
+        for cell in [&self.min, &self.max, &self.sum, &self.count] {
+            cell.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl WorkerStats {
+    /// Counts what one turn of one connection did.
+    pub fn note_turn(&self, received: u64, sent: u64, reads: u64, ms: u64) {
+        self.received.fetch_add(received, Ordering::Relaxed);
+        self.sent.fetch_add(sent, Ordering::Relaxed);
+        if reads > 0 {
+            self.reads.fetch_add(reads, Ordering::Relaxed);
+            self.latency.note(ms, reads);
+        }
+    }
+}
+
+/// Figures of the whole process.
+#[derive(Debug)]
+pub struct Stats {
+    /// When the process started.
+    pub started: Instant,
+    workers: Vec<Arc<WorkerStats>>,
+    /// Writes that came back, and how long they took.
+    writes: LatencyCells,
+    /// Frames sent by the apply thread: answers of writes, and notifications.
+    pub pushed: AtomicU64,
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Connections refused because of a limit.
+    pub rejected: AtomicU64,
+    /// Connections that ended.
+    pub dropped: AtomicU64,
+    /// Sessions asked for, new and coming back.
+    pub connect_requests: AtomicU64,
+    /// Sessions that came back.
+    pub revalidations: AtomicU64,
+    /// Connections closed because of bytes that are no request.
+    pub malformed: AtomicU64,
+    /// Requests refused here because they would hurt a leader or cannot be decoded (P9).
+    pub refused: AtomicU64,
+    /// Authentications that failed.
+    pub auth_failed: AtomicU64,
+    /// Connections cut because they did not read.
+    pub outbox_overflows: AtomicU64,
+    /// Connections closed before they had a session.
+    pub sessionless_expired: AtomicU64,
+    /// Sessions whose connection was silent for a whole timeout.
+    pub stale_expired: AtomicU64,
+}
+
+impl Stats {
+    /// All zero, with one set of counters for each worker.
+    pub fn new(workers: usize) -> Stats {
+        Stats {
+            started: Instant::now(),
+            workers: (0..workers).map(|_| Arc::default()).collect(),
+            writes: LatencyCells::default(),
+            pushed: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            connect_requests: AtomicU64::new(0),
+            revalidations: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            auth_failed: AtomicU64::new(0),
+            outbox_overflows: AtomicU64::new(0),
+            sessionless_expired: AtomicU64::new(0),
+            stale_expired: AtomicU64::new(0),
+        }
+    }
+
+    /// The counters of worker `index`.
+    pub fn worker(&self, index: usize) -> Arc<WorkerStats> {
+        Arc::clone(&self.workers[index])
+    }
+
+    /// Counts a write that came back.
+    pub fn note_write(&self, ms: u64) {
+        self.pushed.fetch_add(1, Ordering::Relaxed);
+        self.writes.note(ms, 1);
+    }
+
+    /// The sum of one counter over all workers.
+    pub fn sum(&self, counter: impl Fn(&WorkerStats) -> &AtomicU64) -> u64 {
+        self.workers
+            .iter()
+            .map(|worker| counter(worker).load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Frames received from clients.
+    pub fn received(&self) -> u64 {
+        self.sum(|worker| &worker.received)
+    }
+
+    /// Frames sent to clients.
+    pub fn sent(&self) -> u64 {
+        self.sum(|worker| &worker.sent) + self.pushed.load(Ordering::Relaxed)
+    }
+
+    /// Latencies of reads answered from the tree.
+    pub fn read_latency(&self) -> Latency {
+        let mut all = Latency::default();
+        for worker in &self.workers {
+            join(&mut all, worker.latency.get());
+        }
+        all
+    }
+
+    /// Latencies of writes that came back.
+    pub fn write_latency(&self) -> Latency {
+        self.writes.get()
+    }
+
+    /// Latencies of all requests.
+    pub fn latency(&self) -> Latency {
+        let mut all = self.read_latency();
+        join(&mut all, self.write_latency());
+        all
+    }
+
+    /// Starts counting frames and latencies anew, as the four-letter word `srst` asks.
+    pub fn reset(&self) {
+        for worker in &self.workers {
+            worker.received.store(0, Ordering::Relaxed);
+            worker.sent.store(0, Ordering::Relaxed);
+            worker.latency.reset();
+        }
+        self.pushed.store(0, Ordering::Relaxed);
+        self.writes.reset();
+    }
+}
+
+fn join(all: &mut Latency, one: Latency) {
+    if one.count == 0 {
+        return;
+    }
+    all.min = if all.count == 0 {
+        one.min
+    } else {
+        all.min.min(one.min)
+    };
+    all.max = all.max.max(one.max);
+    all.sum += one.sum;
+    all.count += one.count;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_of_workers_and_writes_join_without_the_idle_ones() {
+        let stats = Stats::new(2);
+        stats.worker(1).note_turn(3, 3, 3, 4);
+        stats.note_write(10);
+        let latency = stats.latency();
+        assert_eq!((latency.min, latency.max, latency.count), (4, 10, 4));
+        assert_eq!(stats.received(), 3);
+        assert_eq!(stats.sent(), 4);
+        stats.reset();
+        assert_eq!((stats.latency(), stats.sent()), (Latency::default(), 0));
+    }
+}
