@@ -353,7 +353,7 @@ impl Applying<'_, '_> {
 
     fn create(&mut self, txn: &CreateTxn<'_>) -> Outcome {
         let path = txn.path;
-        let Some(parent) = self.tree.find_parent(parent_path(path)) else {
+        let Some(parent) = self.tree.find_parent(path) else {
             return Outcome::diverged(Divergence::MissingParent {
                 path: path.to_owned(),
             });
@@ -433,7 +433,7 @@ impl Applying<'_, '_> {
 
     fn delete(&mut self, path: &BStr) -> Outcome {
         let zxid = self.header.zxid;
-        let Some(parent) = self.tree.find_parent(parent_path(path)) else {
+        let Some(parent) = self.tree.find_parent(path) else {
             return Outcome::diverged(Divergence::MissingParent {
                 path: path.to_owned(),
             });
@@ -452,10 +452,8 @@ impl Applying<'_, '_> {
                 path: path.to_owned(),
             });
         };
-        let node = self.tree.slab.get(id);
-        let (data_length, has_children) = (node.data_length(), !node.children().is_empty());
+        let has_children = !self.tree.slab.get(id).children().is_empty();
         let acl = self.tree.remove(id, path);
-        self.tree.quota_after_delete(path, data_length);
 
         self.fire(Tables::Both, EventKind::NodeDeleted, path, acl);
         self.tree.acls.release(acl);

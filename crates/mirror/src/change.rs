@@ -113,7 +113,7 @@ impl Tree {
     /// Takes a znode out, and whatever is below it. Its ACL stays counted until the caller, who may
     /// still need it, has released the number that comes back. The root is never taken out.
     pub(crate) fn remove(&mut self, id: ZnodeId, path: &BStr) -> AclId {
-        // Children, then their children, and so on: removed in the opposite order.
+        // Nothing is below, unless a snapshot is fuzzy: children, then their children, and so on.
         let mut below: Vec<(ZnodeId, BString)> = Vec::new();
         self.push_children(id, path, &mut below);
         let mut next = 0;
@@ -148,6 +148,7 @@ impl Tree {
             self.ephemerals.remove(session, id);
         }
         self.data_size -= path_units(path) + data_units(id, node.data_length());
+        self.quota_after_delete(path, node.data_length());
         node.acl
     }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use bstr::{BStr, BString};
-use outpost_wire::data::{last_component, parent_path};
+use outpost_wire::data::last_component;
 use outpost_wire::{Acl, SessionId, StatPersisted, Zxid};
 
 use crate::acl_table::{self, AclId};
@@ -98,7 +98,7 @@ impl TreeBuilder {
             self.tree.insert_root(data, acl, &stat);
             return Ok(());
         }
-        let Some(parent) = self.tree.find_parent(parent_path(path)) else {
+        let Some(parent) = self.tree.find_parent(path) else {
             return Err(LoadError::MissingParent {
                 path: path.to_owned(),
             });

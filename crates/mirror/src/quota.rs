@@ -188,9 +188,7 @@ impl Tree {
             tracing::warn!(path = %stats_path, "quota has no statistics");
             return;
         };
-        let (count, bytes) = self
-            .find_parent(root)
-            .map_or((0, 0), |id| self.usage_below(id));
+        let (count, bytes) = self.find(root).map_or((0, 0), |id| self.usage_below(id));
         let mut text = QuotaText::default();
         text.set("count", count);
         text.set("bytes", bytes);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use bstr::{BStr, BString, ByteSlice};
+use outpost_wire::data::parent_path;
 use outpost_wire::{Acl, SessionId, Stat, StatPersisted, Zxid};
 
 use crate::acl_table::{self, AclTable};
@@ -198,12 +199,22 @@ impl Tree {
         if path == "/" {
             Some(ROOT)
         } else {
-            self.find_parent(path)
+            self.walk(path)
         }
     }
 
-    /// The same where `/` is no name: for the text before the last slash of another path.
+    /// The place where the znode at `path` has or would have its parent. What does not start with a
+    /// slash has none.
     pub(crate) fn find_parent(&self, path: &BStr) -> Option<ZnodeId> {
+        if path.starts_with(b"/") {
+            self.walk(parent_path(path))
+        } else {
+            None
+        }
+    }
+
+    /// Goes down from the root. `/` alone names a child without a name, which never is.
+    fn walk(&self, path: &BStr) -> Option<ZnodeId> {
         let mut names = path.split(|&b| b == b'/');
         if names.next() != Some(b"") {
             return None;

@@ -1,6 +1,6 @@
 //! Usage of quotas, which every server keeps on its own.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -137,7 +137,8 @@ fn usage_is_told_with_its_limits() {
                 bytes: 6,
             },
         ]
-    "#]].assert_eq(&format!("{:#?}\n", limited().tree.quotas()));
+    "#]]
+    .assert_eq(&format!("{:#?}\n", limited().tree.quotas()));
 }
 
 #[test]

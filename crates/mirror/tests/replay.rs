@@ -1,6 +1,6 @@
 //! A snapshot that was written while transactions went on, and those transactions once more.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -180,10 +180,22 @@ fn check_load(paths: &[&str], expected: &Expect) {
 #[test]
 fn a_snapshot_out_of_order_is_refused() {
     check_load(&["", "/a", "/a/b", "/c"], &expect!["loaded"]);
-    check_load(&["/a"], &expect![[r#"snapshot starts with "/a" instead of the root"#]]);
-    check_load(&["/"], &expect![[r#"snapshot starts with "/" instead of the root"#]]);
-    check_load(&["", "/a/b"], &expect![[r#"snapshot has "/a/b" without its parent"#]]);
-    check_load(&["", "a"], &expect!["loaded"]);
+    check_load(
+        &["/a"],
+        &expect![[r#"snapshot starts with "/a" instead of the root"#]],
+    );
+    check_load(
+        &["/"],
+        &expect![[r#"snapshot starts with "/" instead of the root"#]],
+    );
+    check_load(
+        &["", "/a/b"],
+        &expect![[r#"snapshot has "/a/b" without its parent"#]],
+    );
+    check_load(
+        &["", "a"],
+        &expect![[r#"snapshot has "a" without its parent"#]],
+    );
     check_load(&["", "/a", "/a"], &expect![[r#"snapshot has "/a" twice"#]]);
     check_load(&["", "/"], &expect![[r#"snapshot has "/" twice"#]]);
     check_load(&["", ""], &expect![[r#"snapshot has "" twice"#]]);

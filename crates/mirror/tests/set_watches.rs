@@ -1,6 +1,6 @@
 //! Watches that a client brings along: what it missed is told, the rest is left.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -53,7 +53,8 @@ fn each_list_is_compared_as_datatree_set_watches_does() {
         NodeCreated /grown
         NodeChildrenChanged /grown
         NodeDeleted /gone
-    "#]].assert_eq(&lines);
+    "#]]
+    .assert_eq(&lines);
     // Data: /old, /grown and, as an exists watch, /gone. Child: /old, /set. Persistent on two.
     let listed: Vec<_> = world.watches.by_path().into_keys().collect();
     assert_eq!(listed, ["/gone", "/grown", "/old"]);

@@ -1,6 +1,6 @@
 //! Which transaction fires which watch, and how watches come and go.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -78,9 +78,13 @@ fn the_parent_of_a_top_level_znode_is_told_as_a_slash() {
     let world = world();
     world.watcher(1).child("/");
     world.watcher(2).child("");
-    check(world, [create("/c", "")], &expect![[r#"
+    check(
+        world,
+        [create("/c", "")],
+        &expect![[r#"
         1 <- NodeChildrenChanged /
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -168,10 +172,14 @@ fn a_recursive_watch_sees_everything_below_but_never_children_changed() {
 fn recursive_and_child_watch_of_one_watcher_both_tell() {
     let world = world();
     world.watcher(1).recursive("/a").child("/a");
-    check(world, [create("/a/c", "")], &expect![[r#"
+    check(
+        world,
+        [create("/a/c", "")],
+        &expect![[r#"
         1 <- NodeCreated /a/c
         1 <- NodeChildrenChanged /a
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A tree with watches whose life is written down as text.
 
-#![allow(dead_code, missing_docs, unreachable_pub)] // Each test file uses a part of this.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)] // Each test file uses a part of this.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ pub const TIME: i64 = 1_700_000_000_000;
 pub const SESSION: i64 = 0x5e5;
 
 /// One transaction before it gets its zxid.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Step {
     pub session: i64,
     pub kind: i32,
