@@ -216,7 +216,7 @@ fn set_acl_and_sessions_and_errors_and_failed_multis_fire_nothing() {
             multi([create("/c", ""), error(ErrorCode::NO_NODE)]),
             multi([check_version("/a", 1)]),
         ],
-        &expect![[r#""#]],
+        &expect![""],
     );
 }
 
@@ -454,13 +454,13 @@ fn a_path_with_many_watchers_tells_each_of_them_once() {
     let mut told = Vec::new();
     let entry = delete("/a/b").entry(world.next);
     world.tree.apply(&entry, &world.watches, &mut |watcher, _| {
-        told.push(watcher.0)
+        told.push(watcher.0);
     });
     assert_eq!(told, (0..1000).collect::<Vec<_>>());
     told.clear();
     let entry = delete("/a").entry(world.next + 1);
     world.tree.apply(&entry, &world.watches, &mut |watcher, _| {
-        told.push(watcher.0)
+        told.push(watcher.0);
     });
     assert_eq!(told, (0..1000).collect::<Vec<_>>());
     assert_eq!(
