@@ -63,6 +63,9 @@ impl DecodeError {
     }
 }
 
+/// How many elements of a vector are believed in before they have been read.
+const VECTOR_ELEMENTS_AT_FIRST: usize = 64;
+
 /// A value with a jute encoding.
 pub trait Record<'a>: Sized {
     /// Reads one value; what follows it stays in `reader`.
@@ -259,9 +262,10 @@ impl<'a> Reader<'a> {
         let Ok(count) = usize::try_from(self.int(what)?) else {
             return Ok(None);
         };
-        // The smallest element of any vector has four bytes, so a lying count allocates no more
-        // than the input it came with.
-        let mut elements = Vec::with_capacity(count.min(self.rest.len() / 4));
+        // The smallest element of any vector has four bytes; and what many of them need in memory is
+        // allocated only when they have been read.
+        let at_first = count.min(self.rest.len() / 4).min(VECTOR_ELEMENTS_AT_FIRST);
+        let mut elements = Vec::with_capacity(at_first);
         for _ in 0..count {
             elements.push(element(self)?);
         }
