@@ -2,6 +2,7 @@
 //! step with the znodes; nothing else touches them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bstr::{BStr, BString, ByteSlice};
 use outpost_wire::data::{last_component, parent_path};
@@ -21,7 +22,9 @@ const CONFIG_PATH: &str = "/zookeeper/config";
 impl Tree {
     /// A tree that lacks even the root, and so is not one yet.
     pub(crate) fn without_znodes(options: TreeOptions) -> Tree {
+        static NEXT_IDENTITY: AtomicU64 = AtomicU64::new(0);
         Tree {
+            identity: NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed),
             options,
             slab: Slab::new(),
             index: Index::new(),

@@ -8,8 +8,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::znode::{Slab, ZnodeId};
 
-/// The index is split, so that growing stops the tree for a small part of it at a time.
-const SLICES: usize = 64;
+/// The index is split, so that growing it, which reads every name in the part that grows, holds the tree
+/// up for a small part at a time.
+const SLICES: usize = 256;
 
 /// All znodes but the root, by parent and name.
 pub(crate) struct Index {

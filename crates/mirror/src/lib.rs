@@ -24,6 +24,7 @@ mod index;
 mod load;
 mod quota;
 mod tree;
+mod walk;
 mod watches;
 mod znode;
 
@@ -39,6 +40,7 @@ pub use difference::fire_difference;
 pub use load::{LoadError, TreeBuilder};
 pub use quota::{QuotaLimits, QuotaUsage};
 pub use tree::{NodeRef, Tree, TreeOptions};
+pub use walk::{TreeReplaced, TreeWalk, Walked};
 pub use watches::{EventKind, WatchMode, WatchSummary, WatcherId, WatcherType, Watches};
 
 /// The tree and its watches, shared between one writer and many readers.

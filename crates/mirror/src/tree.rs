@@ -36,6 +36,8 @@ impl Default for TreeOptions {
 ///
 /// A path is looked up component by component and never checked: what is no znode's path names no znode.
 pub struct Tree {
+    /// Tells trees apart that take each other's place.
+    pub(crate) identity: u64,
     pub(crate) options: TreeOptions,
     pub(crate) slab: Slab,
     pub(crate) index: Index,
@@ -254,7 +256,7 @@ impl Default for Tree {
 }
 
 /// The id under which a snapshot names a znode's ACL.
-fn snapshot_acl_id(node: &Znode) -> i64 {
+pub(crate) fn snapshot_acl_id(node: &Znode) -> i64 {
     match node.acl {
         acl_table::OPEN => -1,
         id => i64::from(id),

@@ -483,7 +483,8 @@ fn pairs(flags: Flags) -> usize {
 /// The watchers of one path, none without a flag.
 enum Watchers {
     Few(SmallVec<[(WatcherId, Flags); 1]>),
-    Many(HashMap<WatcherId, Flags>),
+    /// Boxed, because nearly every path has few.
+    Many(Box<HashMap<WatcherId, Flags>>),
 }
 
 impl Watchers {
@@ -518,7 +519,7 @@ impl Watchers {
                 few.push((watcher, flags));
                 return 0;
             }
-            *self = Watchers::Many(few.drain(..).collect());
+            *self = Watchers::Many(Box::new(few.drain(..).collect()));
         }
         let Watchers::Many(many) = self else { return 0 };
         let of_one = many.entry(watcher).or_insert(0);

@@ -197,6 +197,14 @@ impl Slab {
         &self.chunks[(id >> CHUNK_BITS) as usize][id as usize % CHUNK_ZNODES]
     }
 
+    /// The znode at a place that may have become vacant, or another tree's.
+    pub(crate) fn try_get(&self, id: ZnodeId) -> Option<&Znode> {
+        let chunk = self.chunks.get((id >> CHUNK_BITS) as usize)?;
+        chunk
+            .get(id as usize % CHUNK_ZNODES)
+            .filter(|node| id == ROOT || node.parent().is_some())
+    }
+
     pub(crate) fn get_mut(&mut self, id: ZnodeId) -> &mut Znode {
         &mut self.chunks[(id >> CHUNK_BITS) as usize][id as usize % CHUNK_ZNODES]
     }
