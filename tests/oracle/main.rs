@@ -1,0 +1,3 @@
+//! The same exchanges with a Java observer and with an Outpost of one ensemble, and their answers compared.
+
+fn main() {}
