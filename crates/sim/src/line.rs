@@ -140,7 +140,8 @@ async fn read_some(socket: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) 
     }
 }
 
-/// Timers are as coarse as a millisecond: what is due is not waited for.
+/// Waits for a moment, or for ever without one. Timers are as coarse as a millisecond, so what is due
+/// is not waited for.
 pub(crate) async fn sleep_until_some(moment: Option<Instant>) {
     match moment {
         Some(moment) if moment <= Instant::now() => {}

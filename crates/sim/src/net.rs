@@ -13,7 +13,7 @@ use outpost_wire::{ErrorCode, ServerId, Zxid};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::ensemble::{Ensemble, EnsembleSettings, Uncommitted};
 use crate::leader::{Leader, Output};
@@ -27,6 +27,8 @@ const INWARD_MAX: usize = 1_024;
 const INWARD_AT_ONCE: usize = 256;
 /// Commands that may wait; whoever gives one more waits.
 const COMMANDS_MAX: usize = 64;
+/// How long nobody is accepted after that has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 128;
 
@@ -426,7 +428,14 @@ impl Driver {
 
 async fn accept(listening: Option<&(ServerId, TcpListener)>) -> io::Result<TcpStream> {
     match listening {
-        Some((_, listener)) => listener.accept().await.map(|(socket, _)| socket),
+        Some((_, listener)) => match listener.accept().await {
+            Ok((socket, _)) => Ok(socket),
+            Err(error) => {
+                // Out of file descriptors, most likely, and so it stays for a while.
+                sleep(ACCEPT_PAUSE).await;
+                Err(error)
+            }
+        },
         None => std::future::pending().await,
     }
 }

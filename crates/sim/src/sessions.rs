@@ -39,7 +39,7 @@ impl Sessions {
         }
     }
 
-    /// Begins to track a session, or touches it if it is tracked already.
+    /// Begins to track a session, or touches it if it is tracked already and not closing.
     pub(crate) fn track(&mut self, now_ms: i64, id: SessionId, timeout_ms: i32) {
         let expires_ms = self.expiry(now_ms, timeout_ms);
         let session = self.by_id.entry(id).or_insert(Session {
@@ -47,9 +47,11 @@ impl Sessions {
             closing: false,
             expires_ms,
         });
-        self.by_expiry.remove(&(session.expires_ms, id));
-        session.expires_ms = expires_ms;
-        self.by_expiry.insert((expires_ms, id));
+        if !session.closing {
+            self.by_expiry.remove(&(session.expires_ms, id));
+            session.expires_ms = expires_ms;
+            self.by_expiry.insert((expires_ms, id));
+        }
     }
 
     /// The session lives for another `timeout_ms`. False if it is gone or going.
