@@ -7,7 +7,7 @@ mod support;
 use bstr::BStr;
 use expect_test::{Expect, expect};
 use outpost_mirror::{DigestCheck, Divergence, Tree, TreeOptions, Watches};
-use outpost_wire::txn::{CreateKind, TxnDigest, TxnEntry};
+use outpost_wire::txn::{CreateKind, Txn, TxnDigest, TxnEntry};
 use outpost_wire::{Acl, ErrorCode, OpCode, SessionId, Zxid};
 use support::*;
 
@@ -378,6 +378,55 @@ fn an_operation_that_no_leader_puts_into_a_multi_stops_all_of_it() {
             Some(Divergence::UnexpectedInMulti { kind })
         );
         assert_eq!(world.tree.node_count(), 5);
+    }
+}
+
+#[test]
+fn a_multi_that_cannot_be_applied_tells_its_first_error() {
+    check(
+        [multi([
+            create("/a", ""),
+            delete("/none"),
+            create("/a", ""),
+            create("/b", ""),
+        ])],
+        &expect![[r#"
+            1 type 14: NO_NODE(-101)
+              type 1: created /a c1 m1 p1 v0/0/0 0b 0ch
+              type 2: NO_NODE(-101)
+              type 1: NODE_EXISTS(-110)
+              type 1: created /b c1 m1 p1 v0/0/0 0b 0ch DIVERGED: change or delete of /none, which does not exist
+            / "" c0 m0 p1 v0/3/0 0b 3ch
+            /a "" c1 m1 p1 v0/0/0 0b 0ch
+            /b "" c1 m1 p1 v0/0/0 0b 0ch
+        "#]],
+    );
+}
+
+#[test]
+fn equal_names_under_many_parents_are_told_apart() {
+    let mut tree = Tree::new();
+    let paths: Vec<_> = (0..2000)
+        .map(|n| (format!("/p{n}"), format!("/p{n}/same")))
+        .collect();
+    let all = paths.iter().flat_map(|(parent, child)| [parent, child]);
+    for (at, zxid) in all.zip(1..) {
+        let mut entry = create("/", "").entry(zxid);
+        let Txn::Create(txn) = &mut entry.txn else {
+            unreachable!()
+        };
+        txn.path = BStr::new(at);
+        let entry = TxnEntry {
+            txn: entry.txn,
+            ..entry
+        };
+        tree.replay(&entry);
+    }
+    for ((_, child), n) in paths.iter().zip(1..) {
+        assert_eq!(
+            tree.node(BStr::new(child)).unwrap().stat().czxid,
+            Zxid(2 * n)
+        );
     }
 }
 

@@ -272,6 +272,15 @@ impl Model {
                 (expected.data.as_deref(), &*expected.acl)
             );
         }
+        let closed = self
+            .nodes
+            .values()
+            .map(|node| &*node.acl)
+            .filter(|acl| *acl != Acl::open());
+        assert_eq!(
+            tree.acls().map(|(_, acl)| acl).collect::<BTreeSet<_>>(),
+            closed.collect()
+        );
         assert_eq!(tree.node_count(), self.nodes.len() + 1);
         assert_eq!(tree.sessions(), &self.sessions);
         assert_eq!(

@@ -45,7 +45,7 @@ fn a_walk_in_steps_of_any_size_visits_what_a_walk_at_once_visits() {
             let before = paths.len();
             let walked = walk
                 .step(&world.tree, znodes_max, |path, _, _, _| {
-                    paths.push(path.to_owned())
+                    paths.push(path.to_owned());
                 })
                 .unwrap();
             assert!(paths.len() - before <= znodes_max);
@@ -70,6 +70,33 @@ fn a_walk_ends_when_another_tree_takes_the_place() {
         walk.step(&world.tree, 10, |_, _, _, _| {}),
         Err(TreeReplaced)
     );
+}
+
+#[test]
+fn who_took_the_place_of_a_deleted_znode_is_not_visited_under_its_path() {
+    let mut world = World::new();
+    world.prepare([create("/a", ""), create("/a/x", ""), create("/a/y", "")]);
+    world.prepare([
+        delete("/zookeeper/quota"),
+        delete("/zookeeper/config"),
+        delete("/zookeeper"),
+    ]);
+    let mut walk = TreeWalk::start(&world.tree);
+    let mut paths = Vec::new();
+    walk.step(&world.tree, 2, |path, _, _, _| paths.push(path.to_owned()))
+        .unwrap();
+    assert_eq!(paths, ["", "/a"]);
+    world.prepare([delete("/a/x"), delete("/a/y"), delete("/a")]);
+    // As many znodes as there were places, so that every place is taken again.
+    world.prepare([
+        create("/b", ""),
+        create("/b/p", ""),
+        create("/b/q", ""),
+        create("/b/r", ""),
+    ]);
+    walk.step(&world.tree, 10, |path, _, _, _| paths.push(path.to_owned()))
+        .unwrap();
+    assert_eq!(paths, ["", "/a"]);
 }
 
 const SESSIONS: [i64; 2] = [0xa, 0xb];
