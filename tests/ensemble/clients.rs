@@ -1,11 +1,85 @@
 //! Unmodified clients cannot tell the server under test from a ZooKeeper server.
 
 use outpost_tests::clients;
+use outpost_tests::{Observer, ObserverKind, ObserverSettings};
 
 use crate::stage::Stage;
 
+mod rust_client;
+
 #[test]
-fn kazoo_is_served_like_by_any_zookeeper_server() {
+fn kazoo_is_served_as_by_any_zookeeper_server() {
     let stage = Stage::shared();
     clients::kazoo().check(&stage.observer.connect_string());
+}
+
+#[test]
+fn the_native_java_client_is_served_as_by_any_zookeeper_server() {
+    let stage = Stage::shared();
+    clients::java().check(&stage.observer.connect_string());
+}
+
+#[test]
+fn curators_recipes_work_as_with_any_zookeeper_server() {
+    let stage = Stage::shared();
+    clients::curator().check(&stage.observer.connect_string());
+}
+
+#[test]
+fn a_java_client_of_3_3_without_the_read_only_byte_is_served() {
+    let stage = Stage::shared();
+    clients::java_3_3().check(&stage.observer.connect_string());
+}
+
+#[test]
+fn the_go_client_is_served_as_by_any_zookeeper_server() {
+    let stage = Stage::shared();
+    clients::go().check(&stage.observer.connect_string());
+}
+
+#[test]
+fn the_node_client_is_served_as_by_any_zookeeper_server() {
+    let stage = Stage::shared();
+    clients::node().check(&stage.observer.connect_string());
+}
+
+#[test]
+fn the_c_client_is_served_as_by_any_zookeeper_server() {
+    let stage = Stage::shared();
+    clients::c().check(&stage.observer.connect_string());
+}
+
+#[test]
+fn the_rust_client_is_served_as_by_any_zookeeper_server() {
+    let stage = Stage::shared();
+    rust_client::run(&stage.observer.connect_string());
+}
+
+#[test]
+fn the_command_line_prints_what_it_prints_on_a_java_observer() {
+    let stage = Stage::shared();
+    let java = Observer::start(
+        &stage.ensemble,
+        ObserverKind::Java,
+        &ObserverSettings::default(),
+    );
+    let commands = include_str!("clients/command_line.txt");
+    let expected = clients::command_line(&java.connect_string(), commands);
+    let printed = clients::command_line(&stage.observer.connect_string(), commands);
+    assert!(
+        expected.lines.len() > commands.lines().count(),
+        "the command line prints next to nothing: {expected:#?}"
+    );
+    assert_eq!(expected.events, printed.events, "watch events differ");
+    for (number, (expected, printed)) in expected.lines.iter().zip(&printed.lines).enumerate() {
+        assert_eq!(
+            expected, printed,
+            "line {number} differs; all lines of the Java observer:\n{expected:#?}"
+        );
+    }
+    assert_eq!(
+        expected.lines.len(),
+        printed.lines.len(),
+        "one prints more: {expected:#?} {printed:#?}"
+    );
 }

@@ -3,6 +3,9 @@
 //! `OUTPOST_TESTS_OBSERVER=java` runs the same suites against Apache ZooKeeper's own observer: what they
 //! demand is what it does.
 
+// A scenario that cannot go on fails its test with a sentence.
+#![allow(clippy::expect_used)]
+
 mod clients;
 mod stage;
 mod versions;

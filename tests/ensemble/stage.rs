@@ -1,6 +1,6 @@
 //! What several tests of this executable share: one ensemble of the newest release with one observer.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use outpost_tests::{Ensemble, Observer, ObserverKind, ObserverSettings, Settings};
 
@@ -17,14 +17,17 @@ impl Stage {
     /// It lives as long as any of them holds it: tests that run after all the others have ended build it anew.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Stage>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        // Poisoned by a stage that could not be built: trying again would only take its time again.
+        let mut shared = SHARED
+            .lock()
+            .expect("the shared stage could not be built, see the first failure");
         if let Some(stage) = shared.upgrade() {
             return stage;
         }
         let settings = Settings {
             extended_types: true,
             reconfig: true,
-            listed_observers: 1,
+            listed_observers: 2,
             ..Settings::default()
         };
         let stage = Arc::new(Self::with(

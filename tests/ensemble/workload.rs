@@ -63,7 +63,7 @@ pub(crate) fn run(ensemble: &Ensemble, observer: &Observer, operations: usize) {
     let voters = ensemble
         .servers()
         .iter()
-        .map(|server| server.client_address());
+        .map(outpost_tests::ensemble::Server::client_address);
     // Before 3.4.6 two voters that began to serve in the same millisecond hand out the same session ids.
     all.extend(voters.take(if version < Version::V3_4_14 {
         1

@@ -50,7 +50,7 @@ impl Program {
 pub fn kazoo() -> Program {
     let requirements = program_file("python/requirements.txt");
     let venv = built_dir("python");
-    jars::once(&venv, &[&requirements], || {
+    jars::once(&venv, std::slice::from_ref(&requirements), || {
         setup(
             "python3",
             &venv,
@@ -67,6 +67,194 @@ pub fn kazoo() -> Program {
         name: "kazoo",
         command,
     }
+}
+
+/// ZooKeeper's own Java client, of the newest release.
+pub fn java() -> Program {
+    Program {
+        name: "java",
+        command: java_program("NativeClient"),
+    }
+}
+
+/// Curator's recipes.
+pub fn curator() -> Program {
+    Program {
+        name: "curator",
+        command: java_program("CuratorClient"),
+    }
+}
+
+/// The Java client of ZooKeeper 3.3, whose connect request is a byte shorter.
+pub fn java_3_3() -> Program {
+    let source = program_file("java-3.3/OldClient.java");
+    let jars = jars::zookeeper("3.3.6");
+    let classes = compiled_java("java-3.3", &[source], &jars);
+    let mut command = quiet_java();
+    command
+        .arg("-cp")
+        .arg(format!("{}:{jars}", classes.display()))
+        .arg("OldClient");
+    Program {
+        name: "java-3.3",
+        command,
+    }
+}
+
+/// Go's go-zookeeper/zk.
+pub fn go() -> Program {
+    let sources = ["main.go", "go.mod", "go.sum"].map(|name| program_file(&format!("go/{name}")));
+    let dir = built_dir("go");
+    let binary = dir.join("client");
+    jars::once(&dir, &sources, || {
+        let mut go = Command::new("go");
+        go.args(["build", "-o"])
+            .arg(&binary)
+            .arg(".")
+            .current_dir(program_file("go"));
+        setup("go", &dir, &go);
+    });
+    Program {
+        name: "go",
+        command: Command::new(binary),
+    }
+}
+
+/// Node's node-zookeeper-client.
+pub fn node() -> Program {
+    let sources = ["package.json", "package-lock.json", "scenario.js"];
+    let dir = built_dir("node");
+    let inputs = sources.map(|name| program_file(&format!("node/{name}")));
+    jars::once(&dir, &inputs, || {
+        // Modules are looked up beside the program, so the program is copied to its modules.
+        for (name, input) in sources.iter().zip(&inputs) {
+            std::fs::copy(input, dir.join(name)).expect("the target directory can be written");
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+            .current_dir(&dir);
+        setup("npm", &dir, &npm);
+    });
+    let mut command = Command::new("node");
+    command.arg(dir.join("scenario.js"));
+    Program {
+        name: "node",
+        command,
+    }
+}
+
+/// ZooKeeper's C client, as Debian packages it (`libzookeeper-mt-dev`).
+pub fn c() -> Program {
+    let source = program_file("c/scenario.c");
+    let dir = built_dir("c");
+    let binary = dir.join("client");
+    jars::once(&dir, std::slice::from_ref(&source), || {
+        let header = Path::new("/usr/include/zookeeper/zookeeper.h");
+        assert!(
+            header.is_file(),
+            "the C client is missing: apt-get install libzookeeper-mt-dev"
+        );
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-Wall", "-Wextra", "-Werror", "-O1", "-DTHREADED", "-o"])
+            .arg(&binary)
+            .arg(&source);
+        gcc.args(["-lzookeeper_mt", "-lpthread"]);
+        setup("gcc", &dir, &gcc);
+    });
+    Program {
+        name: "c",
+        command: Command::new(binary),
+    }
+}
+
+/// What ZooKeeper's command line prints, with everything that differs from run to run replaced.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CommandLineOutput {
+    /// Lines on standard output, without watch events.
+    pub lines: Vec<String>,
+    /// Watch events, in their order. They come at any time between the other lines.
+    pub events: Vec<String>,
+}
+
+/// Runs `commands`, one a line, in one `ZooKeeperMain`.
+///
+/// # Panics
+/// When it does not come to its end.
+pub fn command_line(connect_string: &str, commands: &str) -> CommandLineOutput {
+    let dir = RunDir::new("command-line");
+    let input = dir.path().join("commands");
+    std::fs::write(&input, commands).expect("the run directory can be written");
+    let mut java = quiet_java();
+    java.arg("-cp")
+        .arg(jars::zookeeper("3.9.5"))
+        .arg("org.apache.zookeeper.ZooKeeperMain");
+    java.args([
+        "-waitforconnection",
+        "-timeout",
+        "10000",
+        "-server",
+        connect_string,
+    ]);
+    let log = dir.path().join("output.log");
+    let output = process::run_with_input("zkCli", &java, &input, RUN_LIMIT, &log);
+    let (events, lines) = output
+        .lines()
+        .filter(|line| !line.is_empty() && *line != "WATCHER::" && !line.starts_with("Connecting to"))
+        .map(|line| without_the_run(line, connect_string))
+        .partition(|line| line.starts_with("WatchedEvent"));
+    CommandLineOutput { lines, events }
+}
+
+/// A line without zxids, times, session ids and ports.
+fn without_the_run(line: &str, connect_string: &str) -> String {
+    // In the prompt; in the configuration the same address stands for both servers.
+    let line = line.replace(&format!("zk: {connect_string}"), "zk: SERVER");
+    let fields = ["ctime = ", "mtime = ", "zxid: ", "version="];
+    for field in fields {
+        if let Some((before, _)) = line.split_once(field) {
+            return format!("{before}{field}…");
+        }
+    }
+    let mut kept = String::new();
+    let mut rest = line.as_str();
+    while let Some((before, after)) = rest.split_once("0x") {
+        kept.push_str(before);
+        kept.push_str("0x…");
+        rest = after.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
+    }
+    kept + rest
+}
+
+fn java_program(main: &str) -> Command {
+    let pom = program_file("java/pom.xml");
+    let jars = jars::class_path(&pom, &built_dir("java-jars"));
+    let sources = ["Checks", "NativeClient", "CuratorClient"];
+    let sources = sources.map(|name| program_file(&format!("java/{name}.java")));
+    let classes = compiled_java("java", &sources, &jars);
+    let mut command = quiet_java();
+    command
+        .arg("-cp")
+        .arg(format!("{}:{jars}", classes.display()))
+        .arg(main);
+    command
+}
+
+fn compiled_java(name: &str, sources: &[PathBuf], jars: &str) -> PathBuf {
+    let dir = built_dir(name);
+    jars::once(&dir, sources, || {
+        let mut javac = Command::new("javac");
+        javac.arg("-d").arg(&dir).arg("-cp").arg(jars).args(sources);
+        setup("javac", &dir, &javac);
+    });
+    dir
+}
+
+/// A JVM whose logging does not drown what the program prints.
+fn quiet_java() -> Command {
+    let mut java = crate::ensemble::java(256);
+    let log = program_file("java/log4j.properties");
+    java.arg(format!("-Dlog4j.configuration=file:{}", log.display()));
+    java
 }
 
 fn setup(name: &str, dir: &Path, command: &Command) {

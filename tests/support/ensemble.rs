@@ -457,13 +457,17 @@ impl Ensemble {
 /// The command that runs a Java server of `version` with a configuration file.
 pub(crate) fn java_server(version: Version, heap_mb: u32, config: &Path) -> Command {
     let mut java = java(heap_mb);
+    java.arg(format!(
+        "-Dlog4j.configuration=file:{}",
+        source_dir().join("servers/log4j.properties").display()
+    ));
     java.arg("-cp").arg(jars::zookeeper(version.number()));
     java.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
         .arg(config);
     java
 }
 
-/// A small JVM: little heap, the simple collector and compiler, and the servers' log configuration.
+/// A small JVM: little heap, the simple collector and compiler.
 pub(crate) fn java(heap_mb: u32) -> Command {
     let mut java = Command::new("java");
     java.arg(format!("-Xmx{heap_mb}m"));
@@ -477,10 +481,6 @@ pub(crate) fn java(heap_mb: u32) -> Command {
         "-Djava.net.preferIPv4Stack=true",
         "-Dzookeeper.jmx.log4j.disable=true",
     ]);
-    java.arg(format!(
-        "-Dlog4j.configuration=file:{}",
-        source_dir().join("servers/log4j.properties").display()
-    ));
     java
 }
 

@@ -30,7 +30,7 @@ pub fn zookeeper(version: &str) -> String {
 pub fn class_path(pom: &Path, dir: &Path) -> String {
     fs::create_dir_all(dir)
         .unwrap_or_else(|error| panic!("cannot make {}: {error}", dir.display()));
-    once(dir, &[pom], || {
+    once(dir, &[pom.to_owned()], || {
         let mut maven = Command::new("mvn");
         maven.args(["-q", "-B", "-f"]).arg(pom).arg(COPY);
         maven
@@ -56,7 +56,7 @@ pub fn class_path(pom: &Path, dir: &Path) -> String {
 ///
 /// The marker in `dir` holds the inputs' contents: a changed pom or program is built again, from an empty
 /// directory.
-pub fn once(dir: &Path, inputs: &[&Path], work: impl FnOnce()) {
+pub fn once(dir: &Path, inputs: &[PathBuf], work: impl FnOnce()) {
     let lock_path = dir.with_extension("lock");
     let lock =
         File::create(&lock_path).unwrap_or_else(|error| panic!("{}: {error}", lock_path.display()));

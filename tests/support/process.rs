@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -24,17 +24,25 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program` with `arguments`; standard output and error are appended to `log`.
+    /// Starts `command`; standard output and error are appended to `log`, standard input is empty.
     ///
     /// # Panics
     /// When the program cannot be started.
     pub fn start(name: &str, command: &Command, log: &Path) -> Self {
+        Self::start_with_input(name, command, Stdio::null(), log)
+    }
+
+    /// As [`Self::start`], with something to read on standard input.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn start_with_input(name: &str, command: &Command, input: Stdio, log: &Path) -> Self {
         let output = File::options().create(true).append(true).open(log);
         let output =
             output.unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
         let errors = output.try_clone().expect("a file handle can be doubled");
         let mut command = tied_to_this_process(command);
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdin(input).stdout(output).stderr(errors);
         let child = spawn(command).unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let group = Pid::from_child(&child);
         Self {
@@ -168,16 +176,40 @@ fn spawn(command: Command) -> io::Result<Child> {
 /// # Panics
 /// When it cannot be started, fails, or is not done within `limit`; the message holds its output.
 pub fn run(name: &str, command: &Command, limit: Duration, log: &Path) -> String {
-    let process = Process::start(name, command, log);
-    let start = std::time::Instant::now();
+    output_of(name, &Process::start(name, command, log), limit)
+}
+
+/// As [`run`], with a file on standard input.
+///
+/// # Panics
+/// As [`run`], and when the file cannot be read.
+pub fn run_with_input(
+    name: &str,
+    command: &Command,
+    input: &Path,
+    limit: Duration,
+    log: &Path,
+) -> String {
+    let file = File::open(input)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", input.display()));
+    output_of(
+        name,
+        &Process::start_with_input(name, command, file.into(), log),
+        limit,
+    )
+}
+
+fn output_of(name: &str, process: &Process, limit: Duration) -> String {
+    let start = Instant::now();
     loop {
         if let Some(status) = process.ended() {
             let output = process.log_tail(usize::MAX);
             assert!(status.success(), "{name} failed with {status}:\n{output}");
             return output;
         }
+        let late = start.elapsed() >= limit;
         assert!(
-            start.elapsed() < limit,
+            !late,
             "{name} was not done after {limit:?}:\n{}",
             process.log_tail(usize::MAX)
         );
