@@ -7,7 +7,8 @@
 //!
 //! Records are named as in `zookeeper.jute`, their fields in snake case (a field `type` is `op` or
 //! `kind`). They borrow from the frame they were read from. Java ignores bytes behind a request's
-//! record, so servers read requests with [`Record::read`] and not with [`Record::decode`].
+//! record, so servers read requests with [`Record::read`](crate::Record::read), which leaves them
+//! unread, and not with [`Record::decode`](crate::Record::decode).
 //!
 //! What a request may ask for, and what it is answered, is not decided here: only a record that
 //! could not even be handed on fails to decode, such as one whose path is null.
