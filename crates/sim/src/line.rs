@@ -264,3 +264,117 @@ pub(crate) async fn write_outputs(
     // Fails when the leader is gone too.
     let _ = leader.send((key, Inward::Gone)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use outpost_wire::Zxid;
+    use outpost_wire::quorum::PacketType;
+    use tokio::io::duplex;
+
+    use super::*;
+
+    const KEY: LearnerKey = LearnerKey(1);
+    const DELAY: Duration = Duration::from_millis(75);
+
+    fn packet(zxid: i64) -> QuorumPacket {
+        QuorumPacket::new(
+            PacketType::Ping,
+            Zxid(zxid),
+            Some(Bytes::from_static(b"data")),
+        )
+    }
+
+    fn bytes_of(packet: &QuorumPacket) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        packet.write(&mut Writer::new(&mut bytes));
+        bytes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_learner_sends_arrives_in_order_and_each_after_the_delay() {
+        let (mut learner, socket) = duplex(1 << 20);
+        let (sender, mut leader) = mpsc::channel(1);
+        let reading = tokio::spawn(read_packets(KEY, socket, DELAY, sender));
+        let began = Instant::now();
+        for zxid in 0..10 {
+            learner
+                .write_all(&bytes_of(&packet(zxid)))
+                .await
+                .expect("written");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        drop(learner);
+        for zxid in 0..10_u32 {
+            let Some((KEY, Inward::Packet(arrived))) = leader.recv().await else {
+                panic!("packet {zxid} was lost");
+            };
+            assert_eq!(arrived, packet(i64::from(zxid)));
+            // The channel takes one at a time, so some were on time before they were looked at.
+            assert!(began.elapsed() >= DELAY + Duration::from_millis(10) * zxid);
+        }
+        assert!(matches!(leader.recv().await, Some((KEY, Inward::Gone))));
+        reading.await.expect("ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_leader_sends_arrives_in_order_and_costs_the_delay_once() {
+        let (mut learner, socket) = duplex(1 << 10);
+        let (sender, mut leader) = mpsc::channel(1);
+        let (outward, queue) = Outward::new(DELAY, 2_000, 1 << 20);
+        let began = Instant::now();
+        let mut expected = Vec::new();
+        for zxid in 0..1_000 {
+            outward.send(Output::Packet(packet(zxid))).expect("room");
+            expected.extend(bytes_of(&packet(zxid)));
+        }
+        outward
+            .send(Output::Snapshot(b"tree".to_vec()))
+            .expect("room");
+        outward.send(Output::Close).expect("room");
+        expected.extend(b"tree");
+        let writing = tokio::spawn(write_outputs(KEY, socket, queue, sender));
+        let mut arrived = Vec::new();
+        learner.read_to_end(&mut arrived).await.expect("read");
+        assert_eq!(arrived, expected);
+        assert_eq!(began.elapsed(), DELAY);
+        assert!(matches!(leader.recv().await, Some((KEY, Inward::Gone))));
+        writing.await.expect("ended");
+        assert_eq!(outward.queued_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p6_more_than_the_bound_is_refused_in_packets_and_in_bytes() {
+        let (outward, _queue) = Outward::new(DELAY, 2, 1 << 20);
+        assert!(outward.send(Output::Packet(packet(1))).is_ok());
+        assert!(outward.send(Output::Packet(packet(2))).is_ok());
+        assert!(outward.send(Output::Packet(packet(3))).is_err());
+
+        let two = 2 * size_of_packet(&packet(1));
+        let (outward, _queue) = Outward::new(DELAY, 100, two);
+        assert!(outward.send(Output::Packet(packet(1))).is_ok());
+        assert!(outward.send(Output::Snapshot(vec![0; 1 << 20])).is_ok());
+        assert!(outward.send(Output::Packet(packet(2))).is_ok());
+        assert!(outward.send(Output::Packet(packet(3))).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p6_a_learner_that_stops_reading_is_given_up() {
+        let (_learner, socket) = duplex(16);
+        let (sender, mut leader) = mpsc::channel(1);
+        let (outward, queue) = Outward::new(DELAY, 10, 1 << 20);
+        outward.send(Output::Packet(packet(1))).expect("room");
+        let began = Instant::now();
+        tokio::spawn(write_outputs(KEY, socket, queue, sender));
+        assert!(matches!(leader.recv().await, Some((KEY, Inward::Gone))));
+        assert_eq!(began.elapsed(), DELAY + STALL_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_are_no_packet_end_the_connection() {
+        let (mut learner, socket) = duplex(1 << 10);
+        let (sender, mut leader) = mpsc::channel(1);
+        learner.write_all(&[0x7f; 100]).await.expect("written");
+        read_packets(KEY, socket, DELAY, sender).await;
+        assert!(matches!(leader.recv().await, Some((KEY, Inward::Gone))));
+    }
+}

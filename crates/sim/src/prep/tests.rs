@@ -337,7 +337,10 @@ fn times_to_live_need_extended_types_and_must_be_in_range() {
         create_ttl("/n", 0, -1),
         create("/n", 5),
     ];
-    check_with(|| Bench::new(true), &requests, &expect![[r#"
+    check_with(
+        || Bench::new(true),
+        &requests,
+        &expect![[r#"
         CreateTtl "/n" 5 1 → CreateTtl "/n" Ttl(1), parent 7, world:anyone:31
         CreateTtl "/n" 6 1099511627775 → CreateTtl "/n0000000006" Ttl(1099511627775), parent 7, world:anyone:31
         CreateTtl "/n" 5 0 → BAD_ARGUMENTS(-8)
@@ -345,8 +348,11 @@ fn times_to_live_need_extended_types_and_must_be_in_range() {
         CreateTtl "/n" 0 1 → BAD_ARGUMENTS(-8)
         CreateTtl "/n" 0 -1 → BAD_ARGUMENTS(-8)
         Create "/n" 5 → BAD_ARGUMENTS(-8)
-    "#]]);
-    check(&requests, &expect![[r#"
+    "#]],
+    );
+    check(
+        &requests,
+        &expect![[r#"
         CreateTtl "/n" 5 1 → UNIMPLEMENTED(-6)
         CreateTtl "/n" 6 1099511627775 → UNIMPLEMENTED(-6)
         CreateTtl "/n" 5 0 → UNIMPLEMENTED(-6)
@@ -354,10 +360,15 @@ fn times_to_live_need_extended_types_and_must_be_in_range() {
         CreateTtl "/n" 0 1 → BAD_ARGUMENTS(-8)
         CreateTtl "/n" 0 -1 → BAD_ARGUMENTS(-8)
         Create "/n" 5 → UNIMPLEMENTED(-6)
-    "#]]);
-    check_with(|| Bench::new(true), &[create("/t/n", 0)], &expect![[r#"
+    "#]],
+    );
+    check_with(
+        || Bench::new(true),
+        &[create("/t/n", 0)],
+        &expect![[r#"
         Create "/t/n" 0 → Create "/t/n" Persistent, parent 1, world:anyone:31
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -605,10 +616,14 @@ fn sessions_are_created_closed_and_guarded_as_by_a_java_leader() {
         bench.put(&close());
         bench
     };
-    check_with(closed, &[create("/n", 0), close()], &expect![[r#"
+    check_with(
+        closed,
+        &[create("/n", 0), close()],
+        &expect![[r#"
         Create "/n" 0 → SESSION_EXPIRED(-112)
         CloseSession → CloseSession Some([])
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

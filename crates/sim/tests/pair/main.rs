@@ -4,5 +4,8 @@
 #![allow(clippy::expect_used)]
 
 mod attach;
+mod harm;
+mod sessions;
 mod sockets;
+mod workload;
 mod world;

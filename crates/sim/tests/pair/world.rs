@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use outpost_forward::Lost;
 use outpost_forward::event::Event;
 use outpost_forward::learner::{Forwarded, Learner, Settings};
-use outpost_mirror::{Applied, DigestCheck, Tree, TxnResult, Watches};
+use outpost_mirror::{Applied, DigestCheck, Tree, TreeOptions, TxnResult, Watches};
 use outpost_sim::{Ensemble, EnsembleSettings, Leader, LeaderSettings, LearnerKey, Output};
 use outpost_wire::membership::Membership;
 use outpost_wire::quorum::{ForwardedRequest, QuorumPacket};
@@ -45,6 +45,7 @@ pub(crate) fn contents(tree: &Tree) -> Contents {
 /// An ensemble and the observers around it.
 pub(crate) struct World {
     pub(crate) ensemble: Ensemble,
+    pub(crate) settings: EnsembleSettings,
     pub(crate) now_ms: i64,
     pub(crate) observers: Vec<Observer>,
     began: Instant,
@@ -82,7 +83,8 @@ impl World {
             election_ms: 0,
         };
         World {
-            ensemble: Ensemble::new(1_700_000_000_000, settings),
+            ensemble: Ensemble::new(1_700_000_000_000, settings.clone()),
+            settings,
             now_ms: 1_700_000_000_000,
             observers: Vec::new(),
             began: Instant::now(),
@@ -99,7 +101,8 @@ impl World {
 
     pub(crate) fn add_observer(&mut self) -> usize {
         let id = ServerId(10 + self.observers.len() as i64);
-        self.observers.push(Observer::new(id));
+        let options = self.settings.leader.tree;
+        self.observers.push(Observer::new(id, options));
         self.observers.len() - 1
     }
 
@@ -218,6 +221,10 @@ impl World {
 
     /// Every attached observer has exactly the leader's tree.
     pub(crate) fn assert_equal_trees(&self) {
+        assert!(
+            self.observers.iter().any(Observer::is_following),
+            "nobody to compare"
+        );
         let leader = self.leader().tree();
         for observer in self
             .observers
@@ -237,9 +244,9 @@ impl World {
 }
 
 impl Observer {
-    fn new(id: ServerId) -> Observer {
+    fn new(id: ServerId, options: TreeOptions) -> Observer {
         Observer {
-            tree: Tree::new(),
+            tree: Tree::with_options(options),
             link: None,
             lost: None,
             applied: Vec::new(),
