@@ -91,6 +91,7 @@ impl TreeWalk {
                 self.pending.pop();
                 continue;
             };
+            // The configuration's znode alone may come without a transaction, and so without a czxid.
             let is_it = |node: &&Znode| node.parent() == Some(parent) && node.czxid <= listed_at;
             if let Some(node) = tree.slab.try_get(id).filter(is_it) {
                 self.path.push(b'/');

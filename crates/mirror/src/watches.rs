@@ -556,3 +556,44 @@ impl Watchers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_is_kept_without_a_watcher_and_no_watcher_without_a_path() {
+        let path = BStr::new("/a");
+        let entries = |watches: &Watches| {
+            let paths: usize = watches
+                .paths
+                .iter()
+                .map(|shard| shard.lock().table.len())
+                .sum();
+            let watchers: usize = watches
+                .watchers
+                .iter()
+                .map(|shard| shard.lock().len())
+                .sum();
+            (paths, watchers)
+        };
+        let ways_to_go: [fn(&Watches, &BStr); 3] = [
+            |watches, path| watches.trigger(path, Tables::Both, &mut Fired::new()),
+            |watches, _| (0..20).for_each(|id| watches.remove_watcher(WatcherId(id))),
+            |watches, path| {
+                (0..20).for_each(|id| {
+                    watches.remove(path, WatcherId(id), WatcherType::Any);
+                });
+            },
+        ];
+        for go in ways_to_go {
+            for count in [1, 20] {
+                let watches = Watches::new();
+                (0..count).for_each(|id| watches.leave_data(path, WatcherId(id)));
+                assert_eq!(entries(&watches), (1, count as usize));
+                go(&watches, path);
+                assert_eq!(entries(&watches), (0, 0));
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ mod support;
 use bstr::BStr;
 use expect_test::{Expect, expect};
 use outpost_mirror::{DigestCheck, Divergence, Tree, TreeOptions, Watches};
-use outpost_wire::txn::{CreateKind, Txn, TxnDigest, TxnEntry};
+use outpost_wire::txn::{CreateKind, CreateTxn, Txn, TxnDigest, TxnEntry};
 use outpost_wire::{Acl, ErrorCode, OpCode, SessionId, Zxid};
 use support::*;
 
@@ -351,12 +351,14 @@ fn a_multi_that_failed_changes_nothing_but_the_zxid() {
             delete("/b"),
             error(ErrorCode::NO_NODE),
             error(ErrorCode::RUNTIME_INCONSISTENCY),
+            create("/c", ""),
         ])],
         &expect![[r#"
             1 type 14: NO_NODE(-101)
               type -1:
               type -1:
               type -1: NO_NODE(-101)
+              type -1: RUNTIME_INCONSISTENCY(-2)
               type -1: RUNTIME_INCONSISTENCY(-2)
 
         "#]],
@@ -406,26 +408,25 @@ fn a_multi_that_cannot_be_applied_tells_its_first_error() {
 #[test]
 fn equal_names_under_many_parents_are_told_apart() {
     let mut tree = Tree::new();
-    let paths: Vec<_> = (0..2000)
-        .map(|n| (format!("/p{n}"), format!("/p{n}/same")))
-        .collect();
-    let all = paths.iter().flat_map(|(parent, child)| [parent, child]);
-    for (at, zxid) in all.zip(1..) {
-        let mut entry = create("/", "").entry(zxid);
-        let Txn::Create(txn) = &mut entry.txn else {
-            unreachable!()
-        };
-        txn.path = BStr::new(at);
-        let entry = TxnEntry {
-            txn: entry.txn,
-            ..entry
-        };
-        tree.replay(&entry);
+    let mut replay = |path: &str, zxid| {
+        let entry = create("/", "").entry(zxid);
+        if let Txn::Create(txn) = &entry.txn {
+            let txn = Txn::Create(CreateTxn {
+                path: BStr::new(path),
+                ..txn.clone()
+            });
+            tree.replay(&TxnEntry { txn, ..entry });
+        }
+    };
+    for n in 0..2000 {
+        replay(&format!("/p{n}"), 2 * n + 1);
+        replay(&format!("/p{n}/same"), 2 * n + 2);
     }
-    for ((_, child), n) in paths.iter().zip(1..) {
+    for n in 0..2000 {
+        let child = format!("/p{n}/same");
         assert_eq!(
-            tree.node(BStr::new(child)).unwrap().stat().czxid,
-            Zxid(2 * n)
+            tree.node(BStr::new(&child)).unwrap().stat().czxid,
+            Zxid(2 * n + 2)
         );
     }
 }

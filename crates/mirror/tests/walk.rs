@@ -99,6 +99,29 @@ fn who_took_the_place_of_a_deleted_znode_is_not_visited_under_its_path() {
     assert_eq!(paths, ["", "/a"]);
 }
 
+#[test]
+fn the_configuration_is_not_visited_in_the_place_of_a_deleted_znode() {
+    let mut world = World::new();
+    world.prepare([
+        delete("/zookeeper/config"),
+        create("/a", ""),
+        create("/a/x", ""),
+    ]);
+    let mut walk = TreeWalk::start(&world.tree);
+    let mut paths = Vec::new();
+    while !paths.contains(&BString::from("/a")) {
+        walk.step(&world.tree, 1, |path, _, _, _| paths.push(path.to_owned()))
+            .unwrap();
+    }
+    world.prepare([delete("/a/x")]);
+    world
+        .tree
+        .set_config(b"made outside any transaction", 1, TIME);
+    walk.step(&world.tree, 10, |path, _, _, _| paths.push(path.to_owned()))
+        .unwrap();
+    assert!(!paths.contains(&"/a/config".into()), "{paths:?}");
+}
+
 const SESSIONS: [i64; 2] = [0xa, 0xb];
 const PATHS: [&str; 9] = [
     "/a",
