@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used)]
 
 mod clients;
+mod link;
 mod stage;
 mod versions;
 mod workload;

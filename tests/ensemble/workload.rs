@@ -5,12 +5,15 @@
 //! shows a change whose event has not come is a failure (P3), as is an event that no watch explains, or a
 //! watch that has slept through a change.
 
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use fastrand::Rng;
 use outpost_tests::raw::{RawClient, Refusal};
 use outpost_tests::tree_dump::assert_same_tree;
 use outpost_tests::{Ensemble, Observer, ObserverSettings, Settings, Version, wait};
+use outpost_wire::proto::CreateMode;
 
 use crate::stage::Stage;
 
@@ -22,11 +25,13 @@ use watch_book::WatchBook;
 
 /// Sessions time out after this long; the servers of these tests allow ten seconds.
 const SESSION_TIMEOUT_MS: i32 = 10_000;
+/// Until a server that must serve counts as gone.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Requests sent in one go without reading.
 const BURST_MAX: usize = 20;
 
 /// The seed of this run: `OUTPOST_TESTS_SEED`, else a fresh one. Printed, because a failing test shows it.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let seed = match std::env::var("OUTPOST_TESTS_SEED") {
         Ok(text) => text
             .parse()
@@ -50,50 +55,132 @@ fn p1_after_thousands_of_random_operations_the_trees_are_equal_field_by_field() 
 /// Runs five workers, three of them on the observer, each with `operations` operations, and compares the
 /// trees.
 pub(crate) fn run(ensemble: &Ensemble, observer: &Observer, operations: usize) {
-    let seed = seed();
-    let root = format!("/workload-{seed:x}");
-    let observed = observer.client_address();
-    let mut setup = RawClient::connect(observed, SESSION_TIMEOUT_MS);
-    setup
-        .create(&root, b"", outpost_wire::proto::CreateMode::Persistent)
-        .expect("the root is new");
-
-    let version = ensemble.settings().version;
-    let mut all = vec![observed];
-    let voters = ensemble
-        .servers()
-        .iter()
-        .map(outpost_tests::ensemble::Server::client_address);
-    // Before 3.4.6 two voters that began to serve in the same millisecond hand out the same session ids.
-    all.extend(voters.take(if version < Version::V3_4_14 {
-        1
-    } else {
-        usize::MAX
-    }));
+    let crowd = Crowd::new(ensemble, observer, OnLoss::Fail);
     std::thread::scope(|scope| {
-        for number in 0..5 {
-            let home = if number < 3 {
-                observed
-            } else {
-                all[1 + number % (all.len() - 1)]
-            };
-            let mut rng = Rng::with_seed(seed.wrapping_add(number as u64));
-            let ops = RandomOps::new(&root, version, rng.fork());
-            let mut worker = Worker::new(home, all.clone(), rng, ops);
+        for mut worker in crowd.workers(3, 2) {
             scope.spawn(move || worker.work(operations));
         }
     });
-    setup
-        .close()
-        .expect("the observer still serves its first session");
     let leader = ensemble.wait_for_leader();
-    assert_same_tree(observed, ensemble.server(leader).client_address());
+    assert_same_tree(
+        observer.client_address(),
+        ensemble.server(leader).client_address(),
+    );
+}
+
+/// Runs four workers on the observer that come back whenever they lose their connection, while `storm`
+/// blows; it is handed a question that turns true when they are done.
+pub(crate) fn run_in_a_storm(
+    ensemble: &Ensemble,
+    observer: &Observer,
+    storm: impl FnOnce(&dyn Fn() -> bool) + Send,
+) {
+    /// Each worker goes on for this many operations, most of which are answered at once.
+    const OPERATIONS: usize = 6_000;
+    let crowd = Crowd::new(ensemble, observer, OnLoss::ComeBack);
+    std::thread::scope(|scope| {
+        let workers = crowd.workers(4, 0).into_iter();
+        let running: Vec<_> = workers
+            .map(|mut worker| scope.spawn(move || worker.work(OPERATIONS)))
+            .collect();
+        storm(&|| {
+            running
+                .iter()
+                .all(std::thread::ScopedJoinHandle::is_finished)
+        });
+    });
+}
+
+/// What a worker does when its connection is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnLoss {
+    /// Nothing may cost it its connection.
+    Fail,
+    /// It opens its session again, as client libraries do.
+    ComeBack,
+}
+
+/// What all workers of one run share.
+struct Crowd {
+    seed: u64,
+    root: String,
+    version: Version,
+    observed: SocketAddr,
+    voters: Vec<SocketAddr>,
+    on_loss: OnLoss,
+}
+
+impl Crowd {
+    fn new(ensemble: &Ensemble, observer: &Observer, on_loss: OnLoss) -> Self {
+        let seed = seed();
+        let root = format!("/workload-{seed:x}");
+        let version = ensemble.settings().version;
+        let observed = observer.client_address();
+        let mut setup = RawClient::connect(observed, SESSION_TIMEOUT_MS);
+        setup
+            .create(&root, b"", CreateMode::Persistent)
+            .expect("the root is new");
+        setup
+            .close()
+            .expect("nothing costs a client its connection yet");
+        let voters = ensemble
+            .servers()
+            .iter()
+            .map(outpost_tests::ensemble::Server::client_address);
+        // Before 3.4.6 two voters that began to serve in the same millisecond hand out the same session ids.
+        let voters = voters
+            .take(if version < Version::V3_4_14 {
+                1
+            } else {
+                usize::MAX
+            })
+            .collect();
+        Self {
+            seed,
+            root,
+            version,
+            observed,
+            voters,
+            on_loss,
+        }
+    }
+
+    /// So many workers at home on the observer, and so many on voters.
+    fn workers(&self, on_observer: usize, on_voters: usize) -> Vec<Worker> {
+        let voters = self.voters.iter().cycle().take(on_voters);
+        let homes = std::iter::repeat_n(&self.observed, on_observer).chain(voters);
+        homes
+            .enumerate()
+            .map(|(number, home)| self.worker(number, *home))
+            .collect()
+    }
+
+    fn worker(&self, number: usize, home: SocketAddr) -> Worker {
+        let mut rng = Rng::with_seed(self.seed.wrapping_add(number as u64));
+        let ops = RandomOps::new(&self.root, self.version, rng.fork());
+        let mut servers = vec![self.observed];
+        if self.on_loss == OnLoss::Fail {
+            servers.extend(&self.voters);
+        }
+        let client = new_session(home);
+        let watches = WatchBook::default();
+        Worker {
+            home,
+            servers,
+            on_loss: self.on_loss,
+            rng,
+            ops,
+            client,
+            watches,
+        }
+    }
 }
 
 /// One client and all it may expect.
 struct Worker {
     home: SocketAddr,
     servers: Vec<SocketAddr>,
+    on_loss: OnLoss,
     rng: Rng,
     ops: RandomOps,
     client: RawClient,
@@ -101,18 +188,6 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(home: SocketAddr, servers: Vec<SocketAddr>, rng: Rng, ops: RandomOps) -> Self {
-        let client = new_session(home);
-        Self {
-            home,
-            servers,
-            rng,
-            ops,
-            client,
-            watches: WatchBook::default(),
-        }
-    }
-
     fn work(&mut self, operations: usize) {
         let mut left = operations;
         while left > 0 {
@@ -125,7 +200,9 @@ impl Worker {
             };
             left = left.saturating_sub(count);
         }
-        self.no_watch_has_slept();
+        while let Err(error) = self.no_watch_has_slept() {
+            self.lost(&error);
+        }
     }
 
     fn burst(&mut self) -> usize {
@@ -133,115 +210,145 @@ impl Worker {
         self.perform(count)
     }
 
-    /// Sends `count` requests, then reads their replies.
     fn perform(&mut self, count: usize) -> usize {
+        let ops = (0..count).map(|_| self.ops.next_op()).collect();
+        if let Err(error) = self.send_and_check(ops) {
+            self.lost(&error);
+        }
+        count
+    }
+
+    /// Sends all requests, then reads their replies.
+    fn send_and_check(&mut self, ops: Vec<Op>) -> io::Result<()> {
         let mut sent = Vec::new();
-        for _ in 0..count {
-            let op = self.ops.next_op();
-            let xid = self
-                .client
-                .send_body(op.code, &op.body)
-                .unwrap_or_else(|error| self.lost(&error));
+        for op in ops {
+            let xid = self.client.send_body(op.code, &op.body)?;
             sent.push((op, xid));
         }
         for (op, xid) in sent {
-            let reply = self
-                .client
-                .reply()
-                .unwrap_or_else(|error| self.lost(&error));
+            let reply = self.client.reply();
+            for event in self.client.take_events() {
+                self.watches.fired(&event);
+            }
+            let reply = reply?;
             assert_eq!(
                 reply.header.xid, xid,
                 "P2: another reply than that to {op:?}"
             );
-            for event in self.client.take_events() {
-                self.watches.fired(&event);
-            }
             op.check(&reply, &mut self.watches);
         }
-        count
+        Ok(())
     }
 
     /// The connection dies and the session goes on at a random server, with or without its watches.
     fn move_session(&mut self) -> usize {
         let to = self.servers[self.rng.usize(..self.servers.len())];
-        let keep_watches = self.rng.bool();
-        let (session, last_zxid) = self.take_client().abandon();
-        // A server that is behind closes the connection; it catches up soon.
-        self.client = wait::until(
-            "a session to be taken over",
-            std::time::Duration::from_secs(20),
-            || match RawClient::reopen(to, &session, last_zxid) {
-                Ok(client) => Some(client),
-                Err(Refusal::Closed(_)) => None,
-                Err(Refusal::Expired) => panic!("session {} has expired while in use", session.id),
-            },
-        );
-        assert_eq!(
-            self.client.session().id,
-            session.id,
-            "a session that was opened again has another id"
-        );
-        self.client.authenticate("super:secret");
-        if keep_watches {
-            self.watches.set_again(&mut self.client);
-        } else {
-            self.watches.forget();
-        }
+        self.come_back_to(to);
         1
     }
 
     /// A new session; the old one is closed, or left to expire.
     fn start_anew(&mut self, close: bool) -> usize {
-        let home = self.home;
-        let old = std::mem::replace(&mut self.client, new_session(home));
+        let old = self.take_client();
+        let id = old.session().id;
         if close {
-            let id = old.session().id;
-            old.close()
-                .unwrap_or_else(|error| panic!("session {id} cannot be closed: {error}"));
+            if let Err(error) = old.close() {
+                assert!(
+                    self.on_loss == OnLoss::ComeBack,
+                    "session {id} cannot be closed: {error}"
+                );
+            }
         } else {
             old.abandon();
         }
+        self.client = new_session(self.home);
         self.watches.forget();
         1
     }
 
+    fn come_back_to(&mut self, server: SocketAddr) {
+        let keep_watches = self.rng.bool();
+        let (session, last_zxid) = self.take_client().abandon();
+        // A server that is behind, or without a leader, closes the connection.
+        let reopened = wait::until(
+            "a session to be taken over",
+            LIMIT,
+            || match RawClient::reopen(server, &session, last_zxid) {
+                Ok(client) => Some(Some(client)),
+                Err(Refusal::Closed(_)) => None,
+                Err(Refusal::Expired) => Some(None),
+            },
+        );
+        let Some(client) = reopened else {
+            assert!(
+                self.on_loss == OnLoss::ComeBack,
+                "session {} has expired while in use",
+                session.id
+            );
+            self.client = new_session(self.home);
+            self.watches.forget();
+            return;
+        };
+        assert_eq!(
+            client.session().id,
+            session.id,
+            "a session that was opened again has another id"
+        );
+        self.client = client;
+        if let Err(error) = self.resume(keep_watches) {
+            self.lost(&error);
+        }
+    }
+
+    fn resume(&mut self, keep_watches: bool) -> io::Result<()> {
+        self.client.try_authenticate("super:secret")?;
+        if !keep_watches {
+            self.watches.forget();
+            return Ok(());
+        }
+        self.watches.set_again(&mut self.client)
+    }
+
     /// After a sync, whatever is watched must still be as it was when the watch was left.
-    fn no_watch_has_slept(&mut self) {
-        self.client.sync();
-        for event in self.client.take_events() {
-            self.watches.fired(&event);
-        }
+    fn no_watch_has_slept(&mut self) -> io::Result<()> {
+        self.send_and_check(vec![Op::sync()])?;
         for path in self.watches.paths() {
-            let op = Op::look_at(&path);
-            let reply = self
-                .client
-                .try_request_body(op.code, &op.body)
-                .unwrap_or_else(|error| self.lost(&error));
-            for event in self.client.take_events() {
-                self.watches.fired(&event);
-            }
-            op.check(&reply, &mut self.watches);
+            self.send_and_check(vec![Op::look_at(&path)])?;
         }
+        Ok(())
     }
 
     fn take_client(&mut self) -> RawClient {
         // The placeholder never speaks: whoever takes the client puts another in its place.
-        let placeholder = RawClient::tcp(self.home).unwrap_or_else(|error| self.lost(&error));
+        let placeholder = wait::until("a TCP connection", LIMIT, || RawClient::tcp(self.home).ok());
         std::mem::replace(&mut self.client, placeholder)
     }
 
-    fn lost(&self, error: &std::io::Error) -> ! {
-        panic!(
-            "session {} has lost its connection: {error}",
-            self.client.session().id
-        )
+    /// The connection is lost: fails, or comes back with the same session.
+    fn lost(&mut self, error: &io::Error) {
+        let session = self.client.session().id;
+        assert!(
+            self.on_loss == OnLoss::ComeBack,
+            "session {session} has lost its connection: {error}"
+        );
+        let silent = matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+        );
+        assert!(
+            !silent,
+            "P5: session {session} is neither answered nor cut off"
+        );
+        self.come_back_to(self.home);
     }
 }
 
 fn new_session(server: SocketAddr) -> RawClient {
-    let mut client = RawClient::connect(server, SESSION_TIMEOUT_MS);
-    client.authenticate("super:secret");
-    client
+    wait::until("a new session", LIMIT, || {
+        let mut client = RawClient::try_connect(server, SESSION_TIMEOUT_MS).ok()?;
+        client.try_authenticate("super:secret").ok()?;
+        Some(client)
+    })
 }
 
 /// What a release knows, for the operations that came later than 3.3.

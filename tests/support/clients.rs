@@ -199,7 +199,9 @@ pub fn command_line(connect_string: &str, commands: &str) -> CommandLineOutput {
     let output = process::run_with_input("zkCli", &java, &input, RUN_LIMIT, &log);
     let (events, lines) = output
         .lines()
-        .filter(|line| !line.is_empty() && *line != "WATCHER::" && !line.starts_with("Connecting to"))
+        .filter(|line| {
+            !line.is_empty() && *line != "WATCHER::" && !line.starts_with("Connecting to")
+        })
         .map(|line| without_the_run(line, connect_string))
         .partition(|line| line.starts_with("WatchedEvent"));
     CommandLineOutput { lines, events }

@@ -23,4 +23,4 @@ pub mod wait;
 
 pub use ensemble::{Ensemble, Settings, Version};
 pub use observer::{Observer, ObserverKind, ObserverSettings};
-pub use relay::Relay;
+pub use relay::{Relay, Towards};

@@ -583,18 +583,30 @@ impl RawClient {
     /// # Panics
     /// When it is refused.
     pub fn authenticate(&mut self, user_and_password: &str) {
+        self.try_authenticate(user_and_password)
+            .unwrap_or_else(|error| {
+                panic!("session {} lost its connection: {error}", self.session.id)
+            });
+    }
+
+    /// As [`Self::authenticate`].
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub fn try_authenticate(&mut self, user_and_password: &str) -> io::Result<()> {
         let auth = Some(user_and_password.as_bytes());
         let packet = AuthPacket {
             kind: 0,
             scheme: BStr::new("digest"),
             auth,
         };
-        let reply = self.request(OpCode::Auth, &packet);
+        let reply = self.try_request(OpCode::Auth, &packet)?;
         assert!(
             reply.header.err.is_ok(),
             "{user_and_password} is refused: {:?}",
             reply.header
         );
+        Ok(())
     }
 }
 

@@ -15,11 +15,21 @@ const CHUNK_BYTES: usize = 16 << 10;
 /// Chunks on their way in one direction of one connection.
 const QUEUE_CHUNKS: usize = 64;
 
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Towards {
+    /// From whoever connected to the relay to the relay's target.
+    Target,
+    /// Back.
+    Connector,
+}
+
 /// What the link does to the bytes that cross it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Weather {
     cut: bool,
-    stalled: bool,
+    /// By [`Towards`].
+    stalled: [bool; 2],
     closed: bool,
     delay: Duration,
     bytes_per_second: Option<u64>,
@@ -54,12 +64,12 @@ impl Shared {
     }
 
     /// Waits while the link is stalled; says whether bytes may still cross it.
-    fn wait_for_fair_weather(&self) -> bool {
+    fn wait_for_fair_weather(&self, towards: Towards) -> bool {
         let weather = self.weather();
         let weather = self
             .changed
             .wait_while(weather, |weather| {
-                weather.stalled && !weather.cut && !weather.closed
+                weather.stalled[towards as usize] && !weather.cut && !weather.closed
             })
             .unwrap_or_else(PoisonError::into_inner);
         !weather.cut && !weather.closed
@@ -121,7 +131,13 @@ impl Relay {
 
     /// Keeps sockets open and delivers nothing, in both directions, until [`Self::heal`].
     pub fn stall(&self) {
-        self.shared.change(|weather| weather.stalled = true);
+        self.shared.change(|weather| weather.stalled = [true; 2]);
+    }
+
+    /// As [`Self::stall`], in one direction only.
+    pub fn stall_towards(&self, towards: Towards) {
+        self.shared
+            .change(|weather| weather.stalled[towards as usize] = true);
     }
 
     /// Delivers every byte this much later. Zero ends it.
@@ -139,7 +155,7 @@ impl Relay {
     pub fn heal(&self) {
         self.shared.change(|weather| {
             weather.cut = false;
-            weather.stalled = false;
+            weather.stalled = [false; 2];
         });
     }
 
@@ -172,8 +188,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let Ok(server) = TcpStream::connect(shared.target) else {
             continue;
         };
-        connect(&client, &server, shared);
-        connect(&server, &client, shared);
+        connect(&client, &server, Towards::Target, shared);
+        connect(&server, &client, Towards::Connector, shared);
         let mut open = shared.open();
         open.retain(|stream| stream.peer_addr().is_ok());
         open.push(client);
@@ -182,7 +198,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 /// Starts the two threads that carry bytes from `from` to `to`.
-fn connect(from: &TcpStream, to: &TcpStream, shared: &Arc<Shared>) {
+fn connect(from: &TcpStream, to: &TcpStream, towards: Towards, shared: &Arc<Shared>) {
     let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else {
         return;
     };
@@ -191,7 +207,7 @@ fn connect(from: &TcpStream, to: &TcpStream, shared: &Arc<Shared>) {
     let reading = Arc::clone(shared);
     let writing = Arc::clone(shared);
     std::thread::spawn(move || read(from, &sender, &reading));
-    std::thread::spawn(move || write(to, &receiver, &writing));
+    std::thread::spawn(move || write(to, &receiver, towards, &writing));
 }
 
 fn read(mut from: TcpStream, sender: &SyncSender<(Instant, Vec<u8>)>, shared: &Shared) {
@@ -205,10 +221,15 @@ fn read(mut from: TcpStream, sender: &SyncSender<(Instant, Vec<u8>)>, shared: &S
     let _ = from.shutdown(Shutdown::Read);
 }
 
-fn write(mut to: TcpStream, receiver: &Receiver<(Instant, Vec<u8>)>, shared: &Shared) {
+fn write(
+    mut to: TcpStream,
+    receiver: &Receiver<(Instant, Vec<u8>)>,
+    towards: Towards,
+    shared: &Shared,
+) {
     while let Ok((due, bytes)) = receiver.recv() {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        if !shared.wait_for_fair_weather() || to.write_all(&bytes).is_err() {
+        if !shared.wait_for_fair_weather(towards) || to.write_all(&bytes).is_err() {
             break;
         }
         if let Some(rate) = shared.weather().bytes_per_second {

@@ -72,6 +72,12 @@ impl Op {
         Self::new(OpCode::Exists, path, &ExistsRequest { path, watch: false })
     }
 
+    /// Waits for what the leader has committed.
+    pub(super) fn sync() -> Self {
+        let path = BStr::new("/");
+        Self::new(OpCode::Sync, path, &SyncRequest { path })
+    }
+
     /// Holds the reply against what may be answered and against the client's watches.
     pub(super) fn check(&self, reply: &Reply, watches: &mut WatchBook) {
         let path = self.path.as_bstr();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write as _};
+use std::io;
 
 use bstr::{BStr, BString, ByteSlice};
 use outpost_tests::raw::{Event, RawClient};
@@ -138,7 +139,10 @@ impl WatchBook {
     }
 
     /// Leaves the same watches at another server, as client libraries do after they have reconnected.
-    pub(super) fn set_again(&mut self, client: &mut RawClient) {
+    ///
+    /// # Errors
+    /// When the connection is lost meanwhile; the watches are then still to be set.
+    pub(super) fn set_again(&mut self, client: &mut RawClient) -> io::Result<()> {
         self.note(BStr::new(""), || {
             format!("watches are set again from {}", client.last_zxid())
         });
@@ -155,12 +159,7 @@ impl WatchBook {
             exist_watches: present(false),
             child_watches: self.children.keys().map(|path| path.as_bstr()).collect(),
         };
-        let reply = client.request(OpCode::SetWatches, &request);
-        assert!(
-            reply.header.err.is_ok(),
-            "setWatches fails: {:?}",
-            reply.header
-        );
+        let reply = client.try_request(OpCode::SetWatches, &request);
         let both = self
             .data
             .keys()
@@ -172,6 +171,13 @@ impl WatchBook {
             self.fired(&event);
         }
         self.deleted_twice.clear();
+        let reply = reply?;
+        assert!(
+            reply.header.err.is_ok(),
+            "setWatches fails: {:?}",
+            reply.header
+        );
+        Ok(())
     }
 
     /// Fails with all that this client knows about the path.

@@ -1,0 +1,427 @@
+//! The link between the server under test and the ensemble is cut, stalled and flapped, leaders die, and
+//! clients see nothing that ZooKeeper's promises do not allow.
+//!
+//! Where Outpost promises more than a Java observer does, the test says what each of the two does.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use outpost_tests::raw::{RawClient, Refusal};
+use outpost_tests::tree_dump::assert_same_tree;
+use outpost_tests::{
+    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Towards, wait,
+};
+use outpost_wire::OpCode;
+use outpost_wire::proto::{CreateMode, SetDataRequest, SetDataResponse};
+
+use crate::workload;
+
+/// The longest session timeout that the servers of these tests allow.
+const SESSION_TIMEOUT_MS: i32 = 10_000;
+/// Until something that must happen counts as not happening.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// An ensemble, a relay before each voter, and an observer that reaches the voters through them.
+struct Region {
+    observer: Observer,
+    relays: Vec<(u64, Relay)>,
+    ensemble: Ensemble,
+}
+
+impl Region {
+    fn start(hold: Duration) -> Self {
+        let ensemble = Ensemble::with(
+            Settings {
+                extended_types: true,
+                ..Settings::default()
+            }
+            .super_secret(),
+        );
+        let relays = Relay::before_all(&ensemble);
+        let settings = ObserverSettings::default()
+            .line(format!("outpost.hold={}", hold.as_millis()))
+            .through(&relays);
+        let observer = Observer::start(&ensemble, ObserverKind::from_env(), &settings);
+        Self {
+            observer,
+            relays,
+            ensemble,
+        }
+    }
+
+    fn every_relay(&self, act: impl Fn(&Relay)) {
+        self.relays.iter().for_each(|(_, relay)| act(relay));
+    }
+
+    fn holds_clients(&self) -> bool {
+        self.observer.kind() == ObserverKind::Outpost
+    }
+
+    fn local(&self) -> RawClient {
+        RawClient::connect(self.observer.client_address(), SESSION_TIMEOUT_MS)
+    }
+
+    fn voter_address(&self) -> SocketAddr {
+        let leader = self.ensemble.wait_for_leader();
+        self.ensemble.server(leader).client_address()
+    }
+
+    fn voter(&self) -> RawClient {
+        RawClient::connect(self.voter_address(), SESSION_TIMEOUT_MS)
+    }
+
+    /// Asks until the connection is lost; every answer until then must be a good one.
+    fn wait_until_cut_off(&self, client: &mut RawClient, path: &str) {
+        wait::until("the client to be cut off", LIMIT, || {
+            let request = outpost_wire::proto::ExistsRequest {
+                path: path.into(),
+                watch: false,
+            };
+            match client.try_request(OpCode::Exists, &request) {
+                Ok(reply) => {
+                    assert!(
+                        reply.header.err.is_ok(),
+                        "an answer while detached: {:?}",
+                        reply.header
+                    );
+                    None
+                }
+                Err(error) => Some(assert!(
+                    !is_silence(&error),
+                    "the server fell silent: {error}"
+                )),
+            }
+        });
+    }
+}
+
+fn is_silence(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+    )
+}
+
+/// Opens a session again, as client libraries do after a connection loss.
+fn come_back(server: SocketAddr, client: RawClient) -> RawClient {
+    let (session, last_zxid) = client.abandon();
+    wait::until(
+        "a session to be opened again",
+        LIMIT,
+        || match RawClient::reopen(server, &session, last_zxid) {
+            Ok(client) => Some(client),
+            Err(Refusal::Closed(_)) => None,
+            Err(Refusal::Expired) => panic!("session {} has expired", session.id),
+        },
+    )
+}
+
+#[test]
+fn p3_a_cut_shorter_than_the_hold_disconnects_nobody_and_loses_no_watch() {
+    let region = Region::start(Duration::from_secs(30));
+    let mut client = region.local();
+    let mut far = region.voter();
+    client
+        .create("/cut", b"before", CreateMode::Persistent)
+        .expect("a new path");
+    client.get_data(b"/cut", true).expect("it is there");
+
+    region.every_relay(Relay::cut);
+    far.set_data("/cut", b"meanwhile")
+        .expect("the ensemble is not cut");
+    if !region.holds_clients() {
+        region.wait_until_cut_off(&mut client, "/cut");
+        return;
+    }
+    let (data, _) = client.get_data(b"/cut", false).expect("reads go on");
+    assert_eq!(
+        data.as_deref(),
+        Some(&b"before"[..]),
+        "the mirror cannot know more than it was told"
+    );
+    region.every_relay(Relay::heal);
+
+    let event = client.event().expect("the connection outlives the cut");
+    assert_eq!((event.kind, event.path.as_slice()), (3, &b"/cut"[..]));
+    let (data, _) = client.get_data(b"/cut", false).expect("it is there");
+    assert_eq!(data.as_deref(), Some(&b"meanwhile"[..]));
+    client
+        .set_data("/cut", b"after")
+        .expect("the same session writes again");
+    assert_same_tree(region.observer.client_address(), region.voter_address());
+}
+
+#[test]
+fn p5_a_write_whose_answer_was_lost_with_the_link_is_answered_from_its_txn() {
+    let region = Region::start(Duration::from_secs(30));
+    let mut client = region.local();
+    let mut far = region.voter();
+    client
+        .create("/write", b"before", CreateMode::Persistent)
+        .expect("a new path");
+
+    // The request crosses, the answer does not.
+    region.every_relay(|relay| relay.stall_towards(Towards::Connector));
+    let request = SetDataRequest {
+        path: "/write".into(),
+        data: Some(b"mine"),
+        version: -1,
+    };
+    let xid = client
+        .send(OpCode::SetData, &request)
+        .expect("the request is taken");
+    let written = wait::until("the write to be committed", LIMIT, || {
+        let (data, stat) = far.get_data(b"/write", false).expect("it is there");
+        (data.as_deref() == Some(b"mine")).then_some(stat)
+    });
+    region.every_relay(Relay::cut);
+    region.every_relay(Relay::heal);
+
+    match client.reply() {
+        Ok(reply) => {
+            assert_eq!(reply.header.xid, xid);
+            assert_eq!(
+                reply.record::<SetDataResponse>().stat,
+                written,
+                "the answer is the txn's"
+            );
+            assert_eq!(reply.header.zxid, written.mzxid);
+        }
+        Err(error) => {
+            assert!(!is_silence(&error), "neither answered nor cut off: {error}");
+            assert!(
+                !region.holds_clients(),
+                "Outpost knows the write in the DIFF: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn p5_a_write_that_never_reached_the_leader_is_not_acknowledged_unless_it_is_committed() {
+    let region = Region::start(Duration::from_secs(30));
+    let mut client = region.local();
+    client
+        .create("/lost", b"before", CreateMode::Persistent)
+        .expect("a new path");
+
+    region.every_relay(|relay| relay.stall_towards(Towards::Target));
+    let request = SetDataRequest {
+        path: "/lost".into(),
+        data: Some(b"mine"),
+        version: -1,
+    };
+    client
+        .send(OpCode::SetData, &request)
+        .expect("the request is taken");
+    region.every_relay(Relay::cut);
+    region.every_relay(Relay::heal);
+
+    let answer = client.reply();
+    region.observer.wait_until_it_serves();
+    let (data, _) = region
+        .voter()
+        .get_data(b"/lost", false)
+        .expect("it is there");
+    match answer {
+        Ok(reply) => {
+            assert!(reply.header.err.is_ok(), "{:?}", reply.header);
+            assert_eq!(
+                data.as_deref(),
+                Some(&b"mine"[..]),
+                "acknowledged, and not there"
+            );
+        }
+        Err(error) => assert!(!is_silence(&error), "neither answered nor cut off: {error}"),
+    }
+}
+
+#[test]
+fn p8_a_cut_longer_than_the_hold_ends_connections_and_the_region_comes_back() {
+    let region = Region::start(Duration::from_secs(2));
+    let mut client = region.local();
+    client
+        .create("/held", b"before", CreateMode::Persistent)
+        .expect("a new path");
+    region.every_relay(Relay::cut);
+    region.wait_until_cut_off(&mut client, "/held");
+    let refused = RawClient::try_connect(region.observer.client_address(), SESSION_TIMEOUT_MS);
+    assert!(
+        matches!(refused, Err(Refusal::Closed(_))),
+        "a session is opened without a leader: {refused:?}"
+    );
+    assert!(!region.observer.serves(), "it says that it serves");
+
+    region.every_relay(Relay::heal);
+    region.observer.wait_until_it_serves();
+    let mut client = come_back(region.observer.client_address(), client);
+    client
+        .set_data("/held", b"after")
+        .expect("the session writes again");
+    assert_same_tree(region.observer.client_address(), region.voter_address());
+}
+
+#[test]
+fn p7_nobody_is_served_whose_session_the_leader_has_expired() {
+    let region = Region::start(Duration::from_secs(120));
+    let mut client = RawClient::connect(region.observer.client_address(), 2_000);
+    client
+        .create("/leased", b"", CreateMode::Ephemeral)
+        .expect("a new path");
+    let mut far = region.voter();
+    region.every_relay(Relay::cut);
+    wait::until("the leader to expire the session", LIMIT, || {
+        // Reading keeps the session alive only as far as the observer can tell the leader: not at all.
+        let _ = client.try_request_body(OpCode::Ping, &[]);
+        far.exists("/leased", false).is_err().then_some(())
+    });
+    let answer = client.try_request_body(OpCode::Ping, &[]);
+    assert!(
+        answer.is_err(),
+        "a client of an expired session is still served: {answer:?}"
+    );
+}
+
+#[test]
+fn a_leader_that_dies_costs_no_client_its_session_and_with_outpost_no_connection() {
+    let region = Region::start(Duration::from_secs(60));
+    let mut client = region.local();
+    client
+        .create("/leader", b"before", CreateMode::Ephemeral)
+        .expect("a new path");
+    let old = region.ensemble.wait_for_leader();
+    region.ensemble.kill(old);
+    if region.holds_clients() {
+        client
+            .exists("/leader", false)
+            .expect("reads go on without a leader");
+    } else {
+        region.wait_until_cut_off(&mut client, "/leader");
+        client = come_back(region.observer.client_address(), client);
+    }
+    let stat = client
+        .set_data("/leader", b"after")
+        .expect("the session writes under the new leader");
+    assert_eq!(stat.ephemeral_owner, client.session().id.0);
+    assert_ne!(region.ensemble.wait_for_leader(), old);
+    region.ensemble.start_server(old);
+    region.ensemble.wait_until_all_serve();
+    assert_same_tree(region.observer.client_address(), region.voter_address());
+}
+
+#[test]
+fn a_link_that_falls_silent_is_given_up_and_found_again() {
+    let region = Region::start(Duration::from_secs(1));
+    let mut client = region.local();
+    let mut far = region.voter();
+    client
+        .create("/silent", b"before", CreateMode::Persistent)
+        .expect("a new path");
+    region.every_relay(Relay::stall);
+    far.set_data("/silent", b"meanwhile")
+        .expect("the ensemble is not stalled");
+    region.wait_until_cut_off(&mut client, "/silent");
+    region.every_relay(Relay::heal);
+    region.observer.wait_until_it_serves();
+    let mut client = region.local();
+    client.sync();
+    let (data, _) = client.get_data(b"/silent", false).expect("it is there");
+    assert_eq!(data.as_deref(), Some(&b"meanwhile"[..]));
+}
+
+#[test]
+fn a_slow_link_delays_and_changes_nothing() {
+    let region = Region::start(Duration::from_secs(30));
+    region.every_relay(|relay| {
+        relay.delay(Duration::from_millis(40));
+        relay.throttle(Some(400_000));
+    });
+    workload::run(&region.ensemble, &region.observer, 60);
+}
+
+#[test]
+fn sigterm_ends_connections_and_leaves_sessions_alive() {
+    let mut region = Region::start(Duration::from_secs(30));
+    let mut client = region.local();
+    client
+        .create("/moved", b"", CreateMode::Ephemeral)
+        .expect("a new path");
+    let status = region.observer.terminate(LIMIT);
+    if region.holds_clients() {
+        assert!(status.success(), "SIGTERM ends the process with {status}");
+    }
+    let mut client = come_back(region.voter_address(), client);
+    let stat = client
+        .exists("/moved", false)
+        .expect("the session has not been closed");
+    assert_eq!(stat.ephemeral_owner, client.session().id.0);
+}
+
+#[test]
+fn a_killed_observer_comes_back_with_nothing_lost() {
+    let mut region = Region::start(Duration::from_secs(30));
+    let mut client = region.local();
+    client
+        .create("/killed", b"", CreateMode::Ephemeral)
+        .expect("a new path");
+    region.observer.kill();
+    region.observer.start_again();
+    region.observer.wait_until_it_serves();
+    let mut client = come_back(region.observer.client_address(), client);
+    client
+        .set_data("/killed", b"after")
+        .expect("the session writes again");
+    assert_same_tree(region.observer.client_address(), region.voter_address());
+}
+
+#[test]
+fn p1_p2_p3_p4_p5_hold_for_random_clients_while_links_flap_and_leaders_die() {
+    let region = Region::start(Duration::from_secs(30));
+    let storm = Storm { region: &region };
+    workload::run_in_a_storm(&region.ensemble, &region.observer, |done| storm.blow(done));
+    region.every_relay(Relay::heal);
+    region.ensemble.wait_until_all_serve();
+    region.observer.wait_until_it_serves();
+    assert_same_tree(region.observer.client_address(), region.voter_address());
+}
+
+/// Random faults, one after the other, until the clients are done.
+struct Storm<'a> {
+    region: &'a Region,
+}
+
+impl Storm<'_> {
+    fn blow(&self, done: &dyn Fn() -> bool) {
+        let mut rng = fastrand::Rng::with_seed(workload::seed());
+        while !done() {
+            match rng.u32(..10) {
+                0 => self.kill_the_leader(),
+                1..4 => self.region.every_relay(Relay::flap),
+                4..7 => self.region.every_relay(Relay::cut),
+                7 => self.region.every_relay(Relay::stall),
+                8 => self
+                    .region
+                    .every_relay(|relay| relay.stall_towards(Towards::Connector)),
+                _ => self
+                    .region
+                    .every_relay(|relay| relay.delay(Duration::from_millis(20))),
+            }
+            // The length of the fault, not a wait for anything.
+            std::thread::sleep(Duration::from_millis(rng.u64(10..400)));
+            self.region.every_relay(|relay| {
+                relay.flap();
+                relay.heal();
+                relay.delay(Duration::ZERO);
+            });
+            std::thread::sleep(Duration::from_millis(rng.u64(100..800)));
+        }
+    }
+
+    fn kill_the_leader(&self) {
+        let leader = self.region.ensemble.wait_for_leader();
+        self.region.ensemble.kill(leader);
+        self.region.ensemble.wait_for_leader();
+        self.region.ensemble.start_server(leader);
+        self.region.ensemble.wait_until_all_serve();
+    }
+}
