@@ -1,13 +1,16 @@
-//! The project's own commands.
+//! The project's own commands: `cargo xtask test`, `ci`, `bench`, `vectors`.
 
 // A tool that cannot go on says why and ends; there is no caller to return an error to.
 #![allow(clippy::expect_used)]
 
+mod run;
+mod suites;
 mod vectors;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
+#[command(about = "The project's own commands")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -15,6 +18,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Runs every test: fetches what they need, builds, and ends with how many passed and failed.
+    Test,
+    /// Formatting, lints, documentation and boundaries, then every test.
+    Ci,
+    /// Runs a Java observer and an Outpost side by side under load and prints the ratios.
+    Bench {
+        /// Handed to the benchmark; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Captures golden vectors from real servers into tests/vectors.
     Vectors {
         /// Numbers of the releases, as 3.9.5; all when none is given.
@@ -23,7 +36,16 @@ enum Command {
 }
 
 fn main() {
-    match Arguments::parse().command {
-        Command::Vectors { versions } => vectors::run(&versions),
+    let fine = match Arguments::parse().command {
+        Command::Test => suites::test(),
+        Command::Ci => suites::checks() && suites::test(),
+        Command::Bench { arguments } => suites::bench(&arguments),
+        Command::Vectors { versions } => {
+            vectors::run(&versions);
+            true
+        }
+    };
+    if !fine {
+        std::process::exit(1);
     }
 }

@@ -1,0 +1,109 @@
+//! Running cargo, and counting what its test runners report.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Tests that passed and failed, as the runners' own summaries say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) ignored: usize,
+}
+
+impl Tally {
+    /// Adds the counts of one line, if it is the summary of a test executable.
+    fn add_line(&mut self, line: &str) {
+        let Some((_, counts)) = line.split_once("test result: ") else {
+            return;
+        };
+        for part in counts.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            if let (Some(count), Some(what)) = (words.next(), words.next())
+                && let Ok(count) = count.parse::<usize>()
+            {
+                match what {
+                    "passed" => self.passed += count,
+                    "failed" => self.failed += count,
+                    "ignored" => self.ignored += count,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+}
+
+/// Runs `cargo` with these arguments; true if it succeeds.
+pub(crate) fn cargo(arguments: &[&str]) -> bool {
+    announce(arguments);
+    cargo_command(arguments)
+        .status()
+        .expect("cargo can be run")
+        .success()
+}
+
+/// Runs `cargo` with these arguments; what it prints to its standard output.
+pub(crate) fn cargo_output(arguments: &[&str]) -> (bool, String) {
+    announce(arguments);
+    let output = cargo_command(arguments).output().expect("cargo can be run");
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+/// Runs `cargo test` with these arguments, shows what it prints, and counts.
+pub(crate) fn cargo_test(arguments: &[&str]) -> (bool, Tally) {
+    let arguments = [&["test"], arguments].concat();
+    announce(&arguments);
+    let mut child = cargo_command(&arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cargo can be run");
+    let output = child.stdout.take().expect("its output is piped");
+    let mut tally = Tally::default();
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        println!("{line}");
+        tally.add_line(&line);
+    }
+    (child.wait().expect("cargo ends").success(), tally)
+}
+
+fn cargo_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments);
+    command
+}
+
+fn announce(arguments: &[&str]) {
+    println!("\n$ cargo {}", arguments.join(" "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_line_is_counted_and_no_other() {
+        let mut tally = Tally::default();
+        tally.add_line("test apply::create ... ok");
+        tally.add_line(
+            "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; \
+             finished in 0.02s",
+        );
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 12,
+                failed: 3,
+                ignored: 1
+            }
+        );
+    }
+}
