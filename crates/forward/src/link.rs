@@ -216,6 +216,11 @@ impl Link {
         self.requests.reserve().await.ok().map(Permit)
     }
 
+    /// Whether the leader is older than 3.5, and answers what came later with silence.
+    pub fn leader_is_before_3_5(&self) -> bool {
+        self.shared.status.leader_is_before_3_5()
+    }
+
     /// How the link is doing.
     pub fn status(&self) -> &LinkStatus {
         self.shared

@@ -1,6 +1,6 @@
 //! How the link is doing: plain numbers, written by the link and apply threads, read by whoever shows them.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use outpost_wire::Zxid;
@@ -43,6 +43,8 @@ pub struct LinkStatus {
     master: Mutex<Option<Master>>,
     /// Why the last link ended, and when.
     last_loss: Mutex<Option<(String, Instant)>>,
+    /// Whether the leader announced no membership: it is older than 3.5.
+    before_3_5: AtomicBool,
     /// Bytes read from learner masters.
     pub bytes_received: AtomicU64,
     /// Bytes written to learner masters.
@@ -85,6 +87,7 @@ impl LinkStatus {
             level_ms: AtomicU64::new(0),
             master: Mutex::new(None),
             last_loss: Mutex::new(None),
+            before_3_5: AtomicBool::new(false),
             bytes_received: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
             txns_applied: AtomicU64::new(0),
@@ -135,6 +138,11 @@ impl LinkStatus {
         Zxid(self.applied_zxid.load(Ordering::Relaxed))
     }
 
+    /// Whether the leader is older than 3.5, and answers what came later with silence.
+    pub fn leader_is_before_3_5(&self) -> bool {
+        self.before_3_5.load(Ordering::Relaxed)
+    }
+
     /// How many transactions the mirror is known to be behind the leader. Across epochs it counts
     /// those of the leader's epoch only.
     pub fn lag_zxids(&self) -> u64 {
@@ -159,6 +167,10 @@ impl LinkStatus {
 
     pub(crate) fn set_state(&self, state: LinkState) {
         self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_leader_before_3_5(&self, before: bool) {
+        self.before_3_5.store(before, Ordering::Relaxed);
     }
 
     pub(crate) fn set_master(&self, master: Option<Master>) {

@@ -329,7 +329,12 @@ fn serve_settings(config: &Config) -> ServeSettings {
 }
 
 fn gate(config: &Config) -> Gate {
-    Gate::new(config.clients.frame_bytes_max, config.agreed.extended_types)
+    Gate {
+        reconfig_enabled: config.ensemble.reconfig_enabled,
+        // A follower that is our learner master may have this setting, and would stop.
+        eager_acl_check: config.ensemble.observer_master_port.is_some(),
+        ..Gate::new(config.clients.frame_bytes_max, config.agreed.extended_types)
+    }
 }
 
 fn milliseconds(duration: Duration) -> i32 {

@@ -16,32 +16,32 @@ use crate::populate::{DATA_BYTES, path};
 use crate::process::cpu_seconds;
 
 /// A load to put on an observer.
-pub struct Load {
+pub(crate) struct Load {
     /// Client connections.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Requests that each connection keeps outstanding.
-    pub outstanding: usize,
+    pub(crate) outstanding: usize,
     /// Znodes to choose from.
-    pub znodes: usize,
+    pub(crate) znodes: usize,
     /// How long.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
 }
 
 /// What one run has shown.
-pub struct Measured {
+pub(crate) struct Measured {
     /// Reads answered per second.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// Median latency, µs.
-    pub p50_us: f64,
+    pub(crate) p50_us: f64,
     /// 99th percentile of latency, µs.
-    pub p99_us: f64,
+    pub(crate) p99_us: f64,
     /// CPU time of the observer per read, µs.
-    pub cpu_us: f64,
+    pub(crate) cpu_us: f64,
 }
 
 impl Load {
     /// Puts the load on `observer`.
-    pub fn run(&self, observer: &Observer) -> Measured {
+    pub(crate) fn run(&self, observer: &Observer) -> Measured {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -99,7 +99,7 @@ fn start(ensemble: &Ensemble, kind: ObserverKind, java_heap_mb: u32) -> Observer
     let mut settings = ObserverSettings::default();
     let options = format!("{JVM_OPTIONS} -Xmx{java_heap_mb}m");
     settings.environment.push(("_JAVA_OPTIONS".into(), options));
-    Observer::start(ensemble, kind, &settings)
+    Observer::start_without_waiting(ensemble, kind, &settings)
 }
 
 /// Reads under load, the two in turn.

@@ -8,17 +8,17 @@ use outpost_wire::proto::{CreateRequest, MultiOp, MultiRequest};
 use outpost_wire::{Acl, OpCode};
 
 /// Bytes of data in each znode.
-pub const DATA_BYTES: usize = 100;
+pub(crate) const DATA_BYTES: usize = 100;
 const PER_PARENT: usize = 1_000;
 const PER_MULTI: usize = 250;
 
 /// The path of znode `number`.
-pub fn path(number: usize) -> String {
+pub(crate) fn path(number: usize) -> String {
     format!("/bench/d{:03}/n{number:07}", number / PER_PARENT)
 }
 
 /// Creates znodes 0 to `count`.
-pub fn populate(server: SocketAddr, count: usize) {
+pub(crate) fn populate(server: SocketAddr, count: usize) {
     let mut client = RawClient::connect(server, 30_000);
     let mut paths = vec!["/bench".to_owned()];
     paths.extend((0..count.div_ceil(PER_PARENT)).map(|parent| format!("/bench/d{parent:03}")));

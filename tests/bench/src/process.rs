@@ -8,7 +8,7 @@ use outpost_tests::process::Process;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU seconds used so far, in user and kernel mode, by all threads.
-pub fn cpu_seconds(process: &Process) -> f64 {
+pub(crate) fn cpu_seconds(process: &Process) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).expect("/proc/PID/stat");
     // The name in parentheses may hold blanks; the fields of interest come after it.
     let fields: Vec<&str> = stat
@@ -22,7 +22,7 @@ pub fn cpu_seconds(process: &Process) -> f64 {
 }
 
 /// Resident memory, in MB.
-pub fn resident_mb(process: &Process) -> f64 {
+pub(crate) fn resident_mb(process: &Process) -> f64 {
     let status =
         fs::read_to_string(format!("/proc/{}/status", process.id())).expect("/proc/PID/status");
     let line = status

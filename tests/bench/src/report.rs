@@ -1,7 +1,7 @@
 //! The numbers side by side, with their ratio.
 
 /// One thing that was measured on both.
-pub struct Row {
+pub(crate) struct Row {
     what: String,
     java: f64,
     outpost: f64,
@@ -11,7 +11,7 @@ pub struct Row {
 
 impl Row {
     /// Something of which less is better.
-    pub fn less_is_better(what: &str, java: f64, outpost: f64) -> Row {
+    pub(crate) fn less_is_better(what: &str, java: f64, outpost: f64) -> Row {
         Row {
             what: what.to_owned(),
             java,
@@ -21,7 +21,7 @@ impl Row {
     }
 
     /// Something of which more is better.
-    pub fn more_is_better(what: &str, java: f64, outpost: f64) -> Row {
+    pub(crate) fn more_is_better(what: &str, java: f64, outpost: f64) -> Row {
         Row {
             what: what.to_owned(),
             java,
@@ -32,14 +32,14 @@ impl Row {
 }
 
 /// The median of one figure over all rounds.
-pub fn median<T>(rounds: &[T], of: impl Fn(&T) -> f64) -> f64 {
+pub(crate) fn median<T>(rounds: &[T], of: impl Fn(&T) -> f64) -> f64 {
     let mut values: Vec<f64> = rounds.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
 /// Prints all rows.
-pub fn print(rows: &[Row]) {
+pub(crate) fn print(rows: &[Row]) {
     println!(
         "\n{:<46} {:>12} {:>12} {:>14}",
         "", "Java", "Outpost", "times better"

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::serve::auth::address_id;
 use crate::serve::pipeline::Pipeline;
+use crate::serve::validate::EphemeralBudget;
 
 /// One client connection. The connection's task and the apply thread both hold it; what they share is
 /// under one lock, always taken after the tree's.
@@ -62,6 +63,8 @@ pub struct ClientState {
     pub pipeline: Pipeline,
     /// Who the client is, from now on.
     pub ids: Arc<[Id]>,
+    /// Keeps the session's ephemerals within what one transaction can carry.
+    pub ephemerals: EphemeralBudget,
     /// Figures that `cons` shows.
     pub figures: Figures,
 }
@@ -158,6 +161,7 @@ impl Client {
                 phase: Phase::Connecting,
                 pipeline: Pipeline::default(),
                 ids: Arc::from([address_id(peer.ip())]),
+                ephemerals: EphemeralBudget::default(),
                 figures: Figures::default(),
             }),
         }

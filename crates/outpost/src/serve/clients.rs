@@ -176,6 +176,7 @@ impl Clients {
                 return;
             };
             let ms = u64::try_from(request.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            state.ephemerals.settle(request.ephemeral_bytes);
             state.figures.latency.note(ms, 1);
             state.figures.sent += 1;
             state.figures.last_zxid = view.tree.last_zxid();

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use outpost_forward::{Attachment, Pending, Request, View};
+use outpost_forward::{Attachment, Pending, Permit, Request, View};
 use outpost_wire::proto::{AuthPacket, RequestHeader};
 use outpost_wire::{ErrorCode, OpCode, Reader, Record, Xid, Zxid, frame};
 use tokio::io::AsyncReadExt;
@@ -24,7 +24,7 @@ use crate::serve::pipeline::{Forwarded, Local};
 use crate::serve::read::{Reading, is_read, sync_path};
 use crate::serve::reply;
 use crate::serve::service::Service;
-use crate::serve::validate::Verdict;
+use crate::serve::validate::{Checked, Gate, Refusal};
 use crate::stats::WorkerStats;
 
 /// Why a connection ended.
@@ -500,67 +500,40 @@ impl Served<'_> {
         state: &mut ClientState,
     ) -> Result<Handled, Ended> {
         let xid = header.xid;
-        let (tree, rules) = (self.view.tree, self.service.clients.rules());
-        let session = self.client.session();
-        let verdict = self
-            .service
-            .gate
-            .examine(header.op, body, &state.ids, tree, session, rules);
-        let checked = match verdict {
-            Verdict::Forward(checked) => checked,
-            Verdict::Refuse(error) => {
-                self.refused(header, error);
-                self.in_order(
-                    Local::Refuse {
-                        xid,
-                        error,
-                        close: false,
-                    },
-                    state,
-                );
-                return Ok(Handled::Done);
-            }
-            Verdict::RefuseAndClose(error) => {
-                self.refused(header, error);
-                self.in_order(
-                    Local::Refuse {
-                        xid,
-                        error,
-                        close: true,
-                    },
-                    state,
-                );
-                return Ok(Handled::Done);
-            }
-        };
         let Some(attachment) = self.service.clients.serving() else {
             return Err(Ended::NotServing);
+        };
+        // One for the request, one in case a local session must become a global one before it.
+        let (Some(permit), Some(upgrade_permit)) =
+            (self.service.link.try_reserve(), self.service.link.try_reserve())
+        else {
+            return Ok(Handled::NoRoom);
+        };
+        let checked = match self.check(header.op, body, state) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                self.service.stats.refused.fetch_add(1, Ordering::Relaxed);
+                let (session, op, why) = (self.client.session(), header.op, refusal.why);
+                tracing::debug!(%session, op, why, "request refused here, not forwarded");
+                let Refusal { code: error, closes: close, .. } = refusal;
+                self.in_order(Local::Refuse { xid, error, close }, state);
+                return Ok(Handled::Done);
+            }
         };
         let mut error_instead = None;
         if self.client.is_local() && checked.creates_ephemeral {
             if self.service.local_sessions.rules.upgrading {
-                if !self.upgrade(attachment) {
-                    return Ok(Handled::NoRoom);
-                }
+                self.upgrade(attachment, upgrade_permit);
             } else {
                 error_instead = Some(ErrorCode::EPHEMERAL_ON_LOCAL_SESSION);
             }
         }
-        let Some(permit) = self.service.link.try_reserve() else {
-            return Ok(Handled::NoRoom);
-        };
         let path = match checked.op {
-            OpCode::Sync => sync_path(body)
-                .ok()
-                .flatten()
-                .map(|path| Box::from(path.as_ref())),
+            OpCode::Sync => sync_path(body).ok().flatten().map(|path| Box::from(path.as_ref())),
             _ => None,
         };
-        let body = match checked.op {
-            // The leader reads no body here, and none of ours shall make it try.
-            OpCode::CloseSession => Bytes::new(),
-            _ => Bytes::copy_from_slice(body),
-        };
+        let body = Bytes::copy_from_slice(&body[..checked.body_bytes]);
+        let ephemeral_bytes = checked.ephemeral_bytes;
         let since = self.began;
         // Noted before it is sent: the answer may come before the next instruction is executed.
         state.pipeline.forward(Forwarded {
@@ -568,13 +541,14 @@ impl Served<'_> {
             op: checked.op,
             path,
             error_instead,
+            ephemeral_bytes,
             since,
         });
         permit.submit(Request::Forward {
             attachment,
             pending: Pending {
                 origin: self.client.origin,
-                session,
+                session: self.client.session(),
                 cxid: xid,
                 op: checked.op,
             },
@@ -584,22 +558,32 @@ impl Served<'_> {
         Ok(Handled::Done)
     }
 
-    /// Makes a local session known to the whole ensemble, ahead of the request that needs it. False
-    /// when the link's queue is full.
-    fn upgrade(&self, attachment: Attachment) -> bool {
-        let Some(permit) = self.service.link.try_reserve() else {
-            return false;
-        };
+    /// Makes a local session known to the whole ensemble, ahead of the request that needs it.
+    fn upgrade(&self, attachment: Attachment, permit: Permit<'_>) {
         self.service.local_sessions.close(self.client.session());
         self.client.make_global();
         permit.submit(handshake::create_session(self.client, attachment));
-        true
     }
 
-    fn refused(&self, header: RequestHeader, error: ErrorCode) {
-        self.service.stats.refused.fetch_add(1, Ordering::Relaxed);
-        let (session, op) = (self.client.session(), header.op);
-        tracing::debug!(%session, op, %error, "request refused here, not forwarded");
+    /// Whether the request may be forwarded (P9).
+    fn check(&self, op: i32, body: &[u8], state: &mut ClientState) -> Result<Checked, Refusal> {
+        let (tree, rules) = (self.view.tree, self.service.clients.rules());
+        let session = self.client.session();
+        let gate = Gate {
+            leader_before_3_5: self.service.link.leader_is_before_3_5(),
+            ..self.service.gate
+        };
+        let checked = gate.check(op, body, &state.ids, tree, session, rules)?;
+        let (bytes, max) = (checked.ephemeral_bytes, gate.ephemeral_bytes_max());
+        if state.ephemerals.admit(bytes, max, session, tree) {
+            Ok(checked)
+        } else {
+            Err(Refusal {
+                code: ErrorCode::BAD_ARGUMENTS,
+                closes: false,
+                why: "the session has more ephemerals than one transaction can close",
+            })
+        }
     }
 
     /// Answered at once, ahead of whatever waits; requests received from now on carry the new ids.

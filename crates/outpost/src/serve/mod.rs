@@ -47,6 +47,8 @@ pub async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
+                // On a socket for both families IPv4 peers show as mapped addresses.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 service.stats.accepted.fetch_add(1, Ordering::Relaxed);
                 match admit(&service, &addresses, &stream, peer) {
                     Ok(seat) => workers.hand_over(stream, peer, seat).await,

@@ -25,6 +25,8 @@ pub struct Forwarded {
     pub path: Option<Box<[u8]>>,
     /// The error to report instead of the leader's, if the leader reports one.
     pub error_instead: Option<ErrorCode>,
+    /// What it took of its session's budget of ephemerals, in bytes.
+    pub ephemeral_bytes: usize,
     /// When it was received.
     pub since: Instant,
 }
@@ -165,6 +167,7 @@ mod tests {
             op: OpCode::SetData,
             path: None,
             error_instead: None,
+            ephemeral_bytes: 0,
             since: Instant::now(),
         }
     }
