@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use bstr::{BStr, BString, ByteSlice};
 use outpost_wire::Zxid;
 
-use crate::apply::WatchEvent;
+use crate::applied::WatchEvent;
 use crate::tree::{NodeRef, Tree};
 use crate::watches::{EventKind, Fired, Tables, WatcherId, Watches};
 

@@ -14,6 +14,7 @@
 
 pub mod acl;
 mod acl_table;
+mod applied;
 mod apply;
 mod catch_up;
 mod change;
@@ -25,6 +26,7 @@ mod load;
 mod quota;
 mod tree;
 mod walk;
+mod watchers;
 mod watches;
 mod znode;
 
@@ -34,7 +36,7 @@ use std::sync::PoisonError;
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 
 pub use acl::{AclRules, allows};
-pub use apply::{Applied, DigestCheck, Divergence, SubResult, TxnResult, WatchEvent};
+pub use applied::{Applied, DigestCheck, Divergence, SubResult, TxnResult, WatchEvent};
 pub use catch_up::SetWatches;
 pub use difference::fire_difference;
 pub use load::{LoadError, TreeBuilder};

@@ -20,6 +20,11 @@ use outpost_wire::data::parent_path;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use crate::watchers::{
+    CHILD, CHILD_PERSISTENT, CHILD_STANDARD, DATA, DATA_PERSISTENT, DATA_RECURSIVE, DATA_STANDARD,
+    Flags, STANDARD, Watchers,
+};
+
 /// Whoever leaves watches: one connection. A number that means nothing here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatcherId(pub u64);
@@ -107,20 +112,6 @@ pub struct WatchSummary {
 
 /// Shards of paths, and of watchers. Many more than threads, so that two seldom meet.
 const SHARDS: usize = 64;
-/// Watchers of one path that are searched one by one; more are kept in a map.
-const FEW: usize = 16;
-
-/// Ways in which one watcher watches one path; independent of each other, as since ZooKeeper 3.9.
-type Flags = u8;
-const DATA_STANDARD: Flags = 1;
-const DATA_PERSISTENT: Flags = 2;
-const DATA_RECURSIVE: Flags = 4;
-const CHILD_STANDARD: Flags = 8;
-const CHILD_PERSISTENT: Flags = 16;
-const DATA: Flags = DATA_STANDARD | DATA_PERSISTENT | DATA_RECURSIVE;
-const CHILD: Flags = CHILD_STANDARD | CHILD_PERSISTENT;
-const STANDARD: Flags = DATA_STANDARD | CHILD_STANDARD;
-
 /// Those to tell about one change.
 pub(crate) type Fired = SmallVec<[WatcherId; 16]>;
 
@@ -478,83 +469,6 @@ impl WatcherType {
 /// In how many of ZooKeeper's tables somebody with these flags stands.
 fn pairs(flags: Flags) -> usize {
     usize::from(flags & DATA != 0) + usize::from(flags & CHILD != 0)
-}
-
-/// The watchers of one path, none without a flag.
-enum Watchers {
-    Few(SmallVec<[(WatcherId, Flags); 1]>),
-    /// Boxed, because nearly every path has few.
-    Many(Box<HashMap<WatcherId, Flags>>),
-}
-
-impl Watchers {
-    fn none() -> Watchers {
-        Watchers::Few(SmallVec::new())
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Watchers::Few(few) => few.is_empty(),
-            Watchers::Many(many) => many.is_empty(),
-        }
-    }
-
-    fn get(&self, watcher: WatcherId) -> Flags {
-        match self {
-            Watchers::Few(few) => few
-                .iter()
-                .find(|(id, _)| *id == watcher)
-                .map_or(0, |one| one.1),
-            Watchers::Many(many) => many.get(&watcher).copied().unwrap_or(0),
-        }
-    }
-
-    /// Sets flags, and returns those that were set before.
-    fn add(&mut self, watcher: WatcherId, flags: Flags) -> Flags {
-        if let Watchers::Few(few) = self {
-            if let Some((_, of_one)) = few.iter_mut().find(|(id, _)| *id == watcher) {
-                return std::mem::replace(of_one, *of_one | flags);
-            }
-            if few.len() < FEW {
-                few.push((watcher, flags));
-                return 0;
-            }
-            *self = Watchers::Many(Box::new(few.drain(..).collect()));
-        }
-        let Watchers::Many(many) = self else { return 0 };
-        let of_one = many.entry(watcher).or_insert(0);
-        std::mem::replace(of_one, *of_one | flags)
-    }
-
-    /// Clears flags, and returns those that were set before.
-    fn remove(&mut self, watcher: WatcherId, flags: Flags) -> Flags {
-        let before = self.get(watcher);
-        let after = before & !flags;
-        match self {
-            Watchers::Few(few) if after == 0 => few.retain(|(id, _)| *id != watcher),
-            Watchers::Few(few) => few
-                .iter_mut()
-                .filter(|(id, _)| *id == watcher)
-                .for_each(|(_, of_one)| *of_one = after),
-            Watchers::Many(many) if after == 0 => drop(many.remove(&watcher)),
-            Watchers::Many(many) => drop(many.insert(watcher, after)),
-        }
-        before
-    }
-
-    fn for_each(&self, mut f: impl FnMut(WatcherId, Flags)) {
-        match self {
-            Watchers::Few(few) => few.iter().for_each(|&(watcher, flags)| f(watcher, flags)),
-            Watchers::Many(many) => many.iter().for_each(|(&watcher, &flags)| f(watcher, flags)),
-        }
-    }
-
-    fn retain(&mut self, mut keep: impl FnMut(WatcherId, &mut Flags) -> bool) {
-        match self {
-            Watchers::Few(few) => few.retain(|(watcher, flags)| keep(*watcher, flags)),
-            Watchers::Many(many) => many.retain(|watcher, flags| keep(*watcher, flags)),
-        }
-    }
 }
 
 #[cfg(test)]
