@@ -215,7 +215,9 @@ impl Apply {
     }
 
     fn up_to_date(&mut self, membership: Option<Bytes>, guard: &mut WriteGuard<'_>) {
-        self.shared.status.set_leader_before_3_5(membership.is_none());
+        self.shared
+            .status
+            .set_leader_before_3_5(membership.is_none());
         if let Some(text) = membership {
             adopt_config(&text, guard);
             *self.shared.announced.lock() = Some(text);

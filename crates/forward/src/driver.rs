@@ -176,10 +176,14 @@ impl Wire {
                 read = read_some(&mut reader, &mut self.input) => {
                     let read = read?;
                     shared.status.bytes_received.fetch_add(read as u64, Ordering::Relaxed);
-                    self.learner.handle_input(Instant::now(), &mut self.input, &|table| {
-                        answers.take_touched(table);
-                    })?;
+                    let outcome = self.learner.handle_input(
+                        Instant::now(),
+                        &mut self.input,
+                        &|table| answers.take_touched(table),
+                    );
+                    // What came before the error is as good as ever.
                     self.take_events(shared, apply).await?;
+                    outcome?;
                     progress.show(self, shared);
                 }
                 wrote = writer.write(&self.output[written..]), if written < self.output.len() => {

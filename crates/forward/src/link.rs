@@ -272,6 +272,7 @@ impl Life {
             tracing::info!(master = %wire.candidate, epoch = accepted_epoch, ours = %last_zxid,
                 "a learner master answers");
             let began = Instant::now();
+            let snapshots = self.shared.status.snapshots();
             let lost = wire
                 .drive(
                     &self.shared,
@@ -280,13 +281,16 @@ impl Life {
                     &self.apply,
                 )
                 .await;
-            start_over = lost.starts_over();
             if matches!(lost, Lost::Truncated { .. }) {
                 // A leader whose history ends before ours may also be of an older epoch.
                 accepted_epoch = 0;
             }
             let stopped = matches!(lost, Lost::Stopped);
+            let starts_over = lost.starts_over();
             self.mourn(lost).await;
+            // A mirror that must not be continued stays so until a snapshot has taken its place.
+            let replaced = self.shared.status.snapshots() > snapshots;
+            start_over = starts_over || (start_over && !replaced);
             if stopped {
                 return;
             }

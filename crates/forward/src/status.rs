@@ -169,6 +169,10 @@ impl LinkStatus {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
+    pub(crate) fn snapshots(&self) -> u64 {
+        self.snapshots.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set_leader_before_3_5(&self, before: bool) {
         self.before_3_5.store(before, Ordering::Relaxed);
     }
