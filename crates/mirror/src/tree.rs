@@ -152,8 +152,13 @@ impl Tree {
 
     /// All ACLs with the ids under which [`Tree::for_each_node`] names them. -1, the open one, is not
     /// among them.
-    pub fn acls(&self) -> impl Iterator<Item = (i64, &[Acl])> {
-        self.acls.iter().map(|(id, acl)| (i64::from(id), acl))
+    pub fn acls(&self) -> impl ExactSizeIterator<Item = (i64, &[Acl])> {
+        let all: Vec<_> = self
+            .acls
+            .iter()
+            .map(|(id, acl)| (i64::from(id), acl))
+            .collect();
+        all.into_iter()
     }
 
     /// Calls `f` with the path, data, ACL id and stat of every znode: the root (`""`) first, depth first,
