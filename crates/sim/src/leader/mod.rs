@@ -111,6 +111,7 @@ pub struct Leader {
     next_ping_ms: i64,
     next_reap_ms: i64,
     stuck: bool,
+    spoils_next_digest: bool,
     harm: Option<Harm>,
 }
 
@@ -155,6 +156,7 @@ impl Leader {
             next_ping_ms: now_ms + settings.ping_interval_ms(),
             next_reap_ms: now_ms + settings.reap_interval_ms,
             stuck: false,
+            spoils_next_digest: false,
             harm: None,
             settings,
         }
@@ -295,6 +297,12 @@ impl Leader {
     /// A session shows a sign of life through one of the ensemble's own servers. False if it is gone.
     pub fn touch(&mut self, now_ms: i64, session: SessionId, timeout_ms: i32) -> bool {
         self.sessions.touch(now_ms, session, timeout_ms)
+    }
+
+    /// The next transaction with a digest carries a wrong one, though the tree is right. Real leaders do
+    /// so after a create with the flag of a container, and after pipelined changes of the root.
+    pub fn spoil_next_digest(&mut self) {
+        self.spoils_next_digest = true;
     }
 
     fn ping(&mut self) {

@@ -142,7 +142,7 @@ impl Leader {
         true
     }
 
-    /// Applies a transaction, and appends the digest of the tree that it makes; those of requests that
+    /// Applies a transaction, and appends the digest of the tree that it makes; single requests that
     /// failed have none.
     fn apply(&mut self, kind: i32, mut bytes: Vec<u8>) -> Vec<u8> {
         match TxnEntry::decode(&bytes) {
@@ -158,7 +158,8 @@ impl Leader {
             Err(error) => tracing::error!(%error, "the simulated leader wrote no transaction"),
         }
         if self.settings.digests && kind != OpCode::Error.code() {
-            let tree_digest = self.tree.digest().cast_signed();
+            let spoilt = i64::from(std::mem::take(&mut self.spoils_next_digest));
+            let tree_digest = self.tree.digest().cast_signed().wrapping_add(spoilt);
             bytes.extend(
                 TxnDigest {
                     version: DIGEST_VERSION,

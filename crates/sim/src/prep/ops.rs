@@ -149,7 +149,7 @@ impl Prep<'_> {
         let mut node = self.draft.get(asked.path)?;
         self.check_acl(&node, Perms::ADMIN, request)?;
         node.aversion = next_version(node.aversion, asked.version)?;
-        node.acl.clone_from(&acl);
+        // The new ACL counts for later requests only once it is committed: `ChangeRecord` keeps the old.
         let txn = Txn::SetAcl {
             path: asked.path,
             acl,

@@ -1,6 +1,7 @@
 //! Learners that do not keep to the protocol.
 
 use bytes::Bytes;
+use outpost_mirror::DigestCheck;
 use outpost_sim::{Harm, LeaderSettings, LearnerKey, Output, Uncommitted};
 use outpost_wire::quorum::{LearnerInfo, PROTOCOL_VERSION, PacketType, QuorumPacket};
 use outpost_wire::{OpCode, ServerId, Writer, Zxid};
@@ -199,4 +200,25 @@ fn packets_on_a_connection_to_an_earlier_leader_go_nowhere() {
         .connect(world.now_ms, server)
         .expect("the leader listens");
     assert_ne!(next, key, "a key was given twice");
+}
+
+#[test]
+fn p1_a_spoilt_digest_is_noticed_by_the_learners_tree_and_only_once() {
+    let mut world = World::attached(LeaderSettings::default());
+    let session = world.create_session(0, SESSION, 10_000);
+    world.observers[0].tolerates_digests = true;
+    world
+        .ensemble
+        .leader_mut()
+        .expect("a leader")
+        .spoil_next_digest();
+    for spoilt in [true, false] {
+        let body = 10_000_i32.to_be_bytes();
+        let applied = world
+            .ask(0, session, OpCode::CreateSession, &body)
+            .expect("applied");
+        let differs = matches!(applied.digest, DigestCheck::Differs { .. });
+        assert_eq!(differs, spoilt);
+    }
+    world.assert_equal_trees();
 }

@@ -1,8 +1,10 @@
 //! Sessions: who keeps them alive, who may use them, what goes with them.
 
 use outpost_sim::{LeaderSettings, Uncommitted};
-use outpost_wire::proto::{CreateRequest, SetDataRequest, SyncRequest};
-use outpost_wire::{Acl, ErrorCode, OpCode, Record, SessionId};
+use outpost_wire::proto::{
+    CreateRequest, CreateTtlRequest, DeleteRequest, SetAclRequest, SetDataRequest, SyncRequest,
+};
+use outpost_wire::{Acl, ErrorCode, Id, OpCode, Perms, Record, SessionId};
 
 use crate::world::{World, path};
 
@@ -186,7 +188,7 @@ fn a_container_goes_when_it_has_lost_its_last_child_and_a_ttl_znode_when_its_tim
     create(&mut world, 0, session, "/used/child", 0);
     create(&mut world, 0, session, "/unused", 4);
     let (acl, data) = (Some(Acl::open()), None);
-    let ttl = outpost_wire::proto::CreateTtlRequest {
+    let ttl = CreateTtlRequest {
         path: path("/t"),
         data,
         acl,
@@ -197,7 +199,7 @@ fn a_container_goes_when_it_has_lost_its_last_child_and_a_ttl_znode_when_its_tim
     world.advance(60_000);
     assert!(exists(&world, "/used") && exists(&world, "/t"));
 
-    let delete = outpost_wire::proto::DeleteRequest {
+    let delete = DeleteRequest {
         path: path("/used/child"),
         version: -1,
     };
@@ -238,6 +240,54 @@ fn others_write_too_and_their_session_outlives_elections() {
         .ensemble
         .write_as_someone_else(world.now_ms, path("/no/a"), None);
     assert_eq!(none, Err(ErrorCode::NO_NODE));
+}
+
+#[test]
+fn a_new_acl_counts_for_later_requests_only_once_it_is_committed() {
+    let settings = LeaderSettings {
+        commit_delay_ms: 50,
+        ..LeaderSettings::default()
+    };
+    let mut world = World::attached(settings);
+    world
+        .ensemble
+        .write_as_someone_else(world.now_ms, path("/a"), None)
+        .expect("proposed");
+    let session = SessionId(SESSION);
+    let acl = Some(vec![Acl {
+        perms: Perms::READ,
+        id: Id::anyone(),
+    }]);
+    let read_only = SetAclRequest {
+        path: path("/a"),
+        acl,
+        version: -1,
+    }
+    .encode();
+    let set = SetDataRequest {
+        path: path("/a"),
+        data: None,
+        version: -1,
+    }
+    .encode();
+    let observer = &mut world.observers[0];
+    observer.submit(session, OpCode::CreateSession, &6_000_i32.to_be_bytes());
+    observer.submit(session, OpCode::SetAcl, &read_only);
+    let early = observer.submit(session, OpCode::SetData, &set);
+    world.settle();
+    world.advance(50);
+    let late = world.observers[0].submit(session, OpCode::SetData, &set);
+    world.settle();
+    world.advance(50);
+    let error_of = |cxid| {
+        world.observers[0]
+            .answer(session, cxid)
+            .map(|applied| applied.error)
+    };
+    assert_eq!(
+        (error_of(early), error_of(late)),
+        (Some(ErrorCode::OK), Some(ErrorCode::NO_AUTH))
+    );
 }
 
 #[test]

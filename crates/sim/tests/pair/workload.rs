@@ -15,6 +15,7 @@ pub(crate) struct Workload {
     rng: Rng,
     sessions: Vec<SessionId>,
     created: i64,
+    sets_acls: bool,
 }
 
 impl Workload {
@@ -23,7 +24,15 @@ impl Workload {
             rng: Rng::with_seed(seed),
             sessions: Vec::new(),
             created: 0,
+            sets_acls: true,
         }
+    }
+
+    /// Nothing sets the ACL of a znode that is there: what that means for the requests behind it depends
+    /// on when it is committed.
+    pub(crate) fn without_set_acl(mut self) -> Workload {
+        self.sets_acls = false;
+        self
     }
 
     /// Forwards requests through the first observer, each after the answer to the last.
@@ -85,7 +94,7 @@ impl Workload {
             ),
             5 | 6 => (OpCode::Delete, self.delete(&at).encode()),
             7 => (OpCode::SetData, self.set_data(&at).encode()),
-            8 => (OpCode::SetAcl, self.set_acl(&at).encode()),
+            8 if self.sets_acls => (OpCode::SetAcl, self.set_acl(&at).encode()),
             _ => {
                 let paths: Vec<BString> = (0..self.rng.usize(..5)).map(|_| self.path()).collect();
                 let ops = paths.iter().map(|at| self.op(at)).collect();

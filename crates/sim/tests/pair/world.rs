@@ -64,6 +64,8 @@ pub(crate) struct Observer {
     pub(crate) revalidated: Vec<(SessionId, bool)>,
     /// Sessions to be touched with every PING.
     pub(crate) touched: Vec<(SessionId, i32)>,
+    /// Whether transactions with a wrong digest are taken all the same.
+    pub(crate) tolerates_digests: bool,
     id: ServerId,
     watches: Watches,
     cxid: i32,
@@ -254,6 +256,7 @@ impl Observer {
             synced: 0,
             revalidated: Vec::new(),
             touched: Vec::new(),
+            tolerates_digests: false,
             id,
             watches: Watches::new(),
             cxid: 0,
@@ -292,7 +295,8 @@ impl Observer {
             .revalidate(session, timeout_ms);
     }
 
-    fn answer(&self, session: SessionId, cxid: Xid) -> Option<Applied> {
+    /// What the transaction of a request did, if it has come back.
+    pub(crate) fn answer(&self, session: SessionId, cxid: Xid) -> Option<Applied> {
         let is_it = |header: &TxnHeader| header.session == session && header.cxid == cxid;
         self.applied
             .iter()
@@ -397,7 +401,9 @@ impl Observer {
         let applied = self.tree.apply(&entry, &self.watches, &mut |_, _| {});
         assert_eq!(applied.diverged, None, "{entry:?}");
         match applied.digest {
-            DigestCheck::Differs { .. } => panic!("digests differ after {entry:?}"),
+            DigestCheck::Differs { .. } => {
+                assert!(self.tolerates_digests, "digests differ after {entry:?}");
+            }
             DigestCheck::NotSent => assert_eq!(entry.digest, None),
             DigestCheck::Matches => {}
         }
