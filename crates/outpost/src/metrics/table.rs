@@ -1,0 +1,698 @@
+//! Every metric: name, kind, unit, meaning, and where its value comes from.
+//!
+//! Metrics that ZooKeeper has carry ZooKeeper's names, without a prefix; where a Java server would fill
+//! one with what this server does not have (a queue, a disk), it is left out and not shown as zero.
+//! Outpost's own begin with `outpost_`, and the ones that every process has with `process_`.
+//! `docs/operating.md` repeats this table; a test holds the two together.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use outpost_forward::status::LinkState;
+use outpost_mirror::QuotaUsage;
+
+use crate::distribution::Distribution;
+use crate::report::{Picture, java, process};
+use crate::serve::client::Latency;
+
+/// One metric.
+pub struct Metric {
+    /// The name, as Prometheus shows it.
+    pub name: &'static str,
+    /// What kind of metric.
+    pub kind: Kind,
+    /// What is counted or measured.
+    pub unit: &'static str,
+    /// What it means, in a sentence.
+    pub help: &'static str,
+    /// Whether `mntr` and `monitor` show it too.
+    pub in_monitor: bool,
+    /// The value at one moment.
+    pub value: fn(&Picture<'_>) -> Value,
+}
+
+/// What kind of metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes up and down.
+    Gauge,
+    /// Only goes up, but for a reset.
+    Counter,
+    /// Sum, count and quantiles of many values.
+    Summary,
+}
+
+/// A metric's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Not known now.
+    Absent,
+    /// A whole number.
+    Whole(i64),
+    /// Any number.
+    Real(f64),
+    /// Several, by the value of a label.
+    Set(&'static str, Vec<(String, i64)>),
+    /// A summary.
+    Summary(Summary),
+}
+
+/// Many values in a few numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The smallest; 0 without values.
+    pub min: u64,
+    /// The largest.
+    pub max: u64,
+    /// How many.
+    pub count: u64,
+    /// Their sum.
+    pub sum: u64,
+    /// The quantile, its name in `mntr` (empty: not shown there), its value.
+    pub quantiles: Vec<(&'static str, &'static str, u64)>,
+}
+
+impl Kind {
+    /// Its name in the exposition.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+            Kind::Summary => "summary",
+        }
+    }
+}
+
+impl Metric {
+    /// Whether ZooKeeper has no such metric.
+    pub fn is_ours(&self) -> bool {
+        self.name.starts_with("outpost_")
+    }
+
+    /// The text of the exposition's HELP line.
+    pub fn help_and_unit(&self) -> String {
+        format!("{} Unit: {}.", self.help, self.unit)
+    }
+
+    /// Its row in `docs/operating.md`.
+    pub fn documentation(&self) -> String {
+        let Metric {
+            name, unit, help, ..
+        } = self;
+        format!("| `{name}` | {} | {unit} | {help} |", self.kind.name())
+    }
+
+    /// Shown to Prometheus alone.
+    const fn scraped_only(mut self) -> Metric {
+        self.in_monitor = false;
+        self
+    }
+}
+
+type Lookup = fn(&Picture<'_>) -> Value;
+
+const fn metric(
+    kind: Kind,
+    name: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    value: Lookup,
+) -> Metric {
+    Metric {
+        name,
+        kind,
+        unit,
+        help,
+        in_monitor: true,
+        value,
+    }
+}
+
+const fn gauge(
+    name: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    value: Lookup,
+) -> Metric {
+    metric(Kind::Gauge, name, unit, help, value)
+}
+
+const fn counter(
+    name: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    value: Lookup,
+) -> Metric {
+    metric(Kind::Counter, name, unit, help, value)
+}
+
+const fn summary(
+    name: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    value: Lookup,
+) -> Metric {
+    metric(Kind::Summary, name, unit, help, value)
+}
+
+/// All metrics: ZooKeeper's first, as far as an observer has them.
+pub static METRICS: &[Metric] = &[
+    // ZooKeeper's gauges.
+    gauge(
+        "avg_latency",
+        "ms",
+        "Mean time to answer a request since the start or the last `srst`.",
+        |p| Value::Real(p.server.latency_mean()),
+    ),
+    gauge(
+        "max_latency",
+        "ms",
+        "Longest time to answer a request since the start or the last `srst`.",
+        |p| whole(p.server.latency.max),
+    ),
+    gauge(
+        "min_latency",
+        "ms",
+        "Shortest time to answer a request since the start or the last `srst`.",
+        |p| whole(p.server.latency.min),
+    ),
+    gauge(
+        "packets_received",
+        "frames",
+        "Frames received from clients, four-letter words included, since the start or the last `srst`.",
+        |p| whole(p.server.received),
+    ),
+    gauge(
+        "packets_sent",
+        "frames",
+        "Frames sent to clients since the start or the last `srst`.",
+        |p| whole(p.server.sent),
+    ),
+    gauge(
+        "num_alive_connections",
+        "connections",
+        "Client connections.",
+        |p| whole(p.server.connections as u64),
+    ),
+    gauge(
+        "outstanding_requests",
+        "requests",
+        "Requests received and not yet answered.",
+        |p| whole(p.server.outstanding),
+    ),
+    gauge("uptime", "ms", "Time since the process started.", |p| {
+        whole(java::millis(p.server.uptime))
+    }),
+    gauge(
+        "znode_count",
+        "znodes",
+        "Znodes; the root counts twice, as in ZooKeeper.",
+        |p| whole(p.tree.node_count as u64),
+    ),
+    gauge(
+        "watch_count",
+        "watches",
+        "Watches of all clients, child watches included.",
+        |p| whole(p.tree.watches as u64),
+    ),
+    gauge(
+        "ephemerals_count",
+        "znodes",
+        "Ephemeral znodes of the whole ensemble.",
+        |p| whole(p.tree.ephemerals as u64),
+    ),
+    gauge(
+        "approximate_data_size",
+        "bytes",
+        "Length of all paths and all data of the tree.",
+        |p| whole(p.tree.approximate_data_size),
+    ),
+    gauge(
+        "global_sessions",
+        "sessions",
+        "Sessions that the whole ensemble knows.",
+        |p| whole(p.tree.global_sessions as u64),
+    ),
+    gauge(
+        "local_sessions",
+        "sessions",
+        "Sessions that only this server knows.",
+        |p| whole(p.local_sessions as u64),
+    ),
+    gauge(
+        "open_file_descriptor_count",
+        "descriptors",
+        "Open file descriptors, sockets included.",
+        |p| known(p.process.open_fds),
+    ),
+    gauge(
+        "max_file_descriptor_count",
+        "descriptors",
+        "File descriptors that may be open at most.",
+        |p| known(p.process.max_fds),
+    ),
+    gauge(
+        "auth_failed_count",
+        "attempts",
+        "Authentications of clients that failed.",
+        |p| whole(p.server.auth_failed),
+    ),
+    gauge("quorum_size", "servers", "Voters of the ensemble.", |p| {
+        whole(p.voters as u64)
+    }),
+    gauge(
+        "quota_count_limit_per_namespace",
+        "znodes",
+        "Quota of znodes, by the first component of its path (label `key`); -1 where there is none.",
+        |p| {
+            quotas(p, |quota| {
+                limit(quota.limits.count_hard_limit, quota.limits.count)
+            })
+        },
+    ),
+    gauge(
+        "quota_bytes_limit_per_namespace",
+        "bytes",
+        "Quota of bytes, by the first component of its path (label `key`); -1 where there is none.",
+        |p| {
+            quotas(p, |quota| {
+                limit(quota.limits.byte_hard_limit, quota.limits.bytes)
+            })
+        },
+    ),
+    gauge(
+        "quota_count_usage_per_namespace",
+        "znodes",
+        "Znodes that count for a quota, by the first component of its path (label `key`).",
+        |p| quotas(p, |quota| quota.count),
+    ),
+    gauge(
+        "quota_bytes_usage_per_namespace",
+        "bytes",
+        "Bytes that count for a quota, by the first component of its path (label `key`).",
+        |p| quotas(p, |quota| quota.bytes),
+    ),
+    // ZooKeeper's counters.
+    counter(
+        "connection_request_count",
+        "requests",
+        "Sessions asked for, new ones and ones that come back.",
+        |p| count(&p.stats.connect_requests),
+    ),
+    counter(
+        "connection_rejected",
+        "connections",
+        "Connections refused because of `maxCnxns` or `maxClientCnxns`.",
+        |p| count(&p.stats.rejected),
+    ),
+    counter(
+        "connection_drop_count",
+        "connections",
+        "Client connections that have ended.",
+        |p| count(&p.stats.dropped),
+    ),
+    counter(
+        "connection_revalidate_count",
+        "requests",
+        "Sessions that came back on a new connection.",
+        |p| count(&p.stats.revalidations),
+    ),
+    counter(
+        "sessionless_connections_expired",
+        "connections",
+        "Connections closed because they did not ask for a session in time.",
+        |p| count(&p.stats.sessionless_expired),
+    ),
+    counter(
+        "stale_sessions_expired",
+        "connections",
+        "Connections closed because their client was silent for its whole session timeout.",
+        |p| count(&p.stats.stale_expired),
+    ),
+    counter(
+        "bytes_received_count",
+        "bytes",
+        "Bytes received from clients.",
+        |p| whole(p.stats.sum(|worker| &worker.bytes_received)),
+    ),
+    counter(
+        "response_bytes",
+        "bytes",
+        "Bytes sent to clients, watch events included.",
+        |p| whole(p.stats.sum(|worker| &worker.bytes_sent)),
+    ),
+    counter(
+        "watch_bytes",
+        "bytes",
+        "Bytes of watch events for clients.",
+        |p| count(&p.stats.notification_bytes),
+    ),
+    counter(
+        "digest_mismatches_count",
+        "transactions",
+        "Transactions after which the tree's digest differed from the leader's. Anything but 0 is a bug.",
+        |p| count(&p.status.digest_mismatches),
+    ),
+    counter(
+        "learner_commit_received_count",
+        "transactions",
+        "Committed transactions received from the learner master and applied.",
+        |p| count(&p.status.txns_applied),
+    ),
+    counter(
+        "looking_count",
+        "times",
+        "How often a learner master was looked for.",
+        |p| whole(p.status.losses.load(Ordering::Relaxed) + 1),
+    ),
+    // ZooKeeper's summaries.
+    summary(
+        "readlatency",
+        "ms",
+        "Time to answer a read from the tree.",
+        |p| latencies(&p.reads),
+    ),
+    summary(
+        "updatelatency",
+        "ms",
+        "Time from receiving a write to its answer, the way to the leader and back included.",
+        |p| latencies(&p.writes),
+    ),
+    // The link.
+    gauge(
+        "outpost_link_attached",
+        "0 or 1",
+        "Whether the link to the ensemble is up and the mirror follows it.",
+        |p| flag(p.link.state == LinkState::Attached),
+    ),
+    gauge(
+        "outpost_link_state",
+        "0, 1 or 2",
+        "What the link does: 0 looks for a learner master, 1 synchronises, 2 follows.",
+        |p| Value::Whole(p.link.state as i64),
+    ),
+    gauge(
+        "outpost_serving",
+        "0 or 1",
+        "Whether clients are served.",
+        |p| flag(p.serving),
+    ),
+    gauge(
+        "outpost_ready",
+        "0 or 1",
+        "Whether new clients are welcome, as `/ready` says.",
+        |p| flag(p.ready),
+    ),
+    gauge(
+        "outpost_lag_transactions",
+        "transactions",
+        "Transactions that the leader is known to have and the mirror has not.",
+        |p| whole(p.link.lag_zxids),
+    ),
+    gauge(
+        "outpost_lag_seconds",
+        "seconds",
+        "Time since the mirror was last known to be level with the leader; 0 while it is.",
+        |p| Value::Real(p.link.lag.as_secs_f64()),
+    ),
+    gauge(
+        "outpost_propagation_milliseconds",
+        "ms",
+        "From the leader's clock in the newest transaction to its application here. The two clocks may differ.",
+        |p| Value::Whole(p.status.propagation_ms.load(Ordering::Relaxed)),
+    ),
+    gauge(
+        "outpost_applied_zxid",
+        "zxid",
+        "Last transaction applied; the epoch stands in the upper 32 bits.",
+        |p| Value::Whole(p.tree.last_zxid.0),
+    ),
+    gauge(
+        "outpost_leader_zxid",
+        "zxid",
+        "Newest transaction that the leader is known to have.",
+        |p| Value::Whole(p.link.leader_zxid.0),
+    ),
+    gauge(
+        "outpost_link_age_seconds",
+        "seconds",
+        "For how long the present learner master has been the other end; 0 without one.",
+        |p| {
+            Value::Real(
+                p.link
+                    .master
+                    .as_ref()
+                    .map_or(0.0, |master| master.age.as_secs_f64()),
+            )
+        },
+    ),
+    gauge(
+        "outpost_last_sync_seconds",
+        "seconds",
+        "How long the last synchronisation took.",
+        |p| Value::Real(p.status.last_sync_ms.load(Ordering::Relaxed) as f64 / 1000.0),
+    ),
+    gauge(
+        "outpost_snapshot_znodes",
+        "znodes",
+        "Znodes of the snapshot that is arriving; 0 when none is.",
+        |p| count(&p.status.snapshot_nodes),
+    ),
+    gauge(
+        "outpost_requests_in_flight",
+        "requests",
+        "Requests on their way to the leader or back.",
+        |p| count(&p.status.in_flight),
+    ),
+    gauge(
+        "outpost_apply_queue_events",
+        "events",
+        "Transactions and answers of the leader that wait to be applied.",
+        |p| count(&p.status.apply_queue),
+    ),
+    gauge(
+        "outpost_apply_queue_bytes",
+        "bytes",
+        "Bytes of those.",
+        |p| count(&p.status.apply_queue_bytes),
+    ),
+    counter(
+        "outpost_transactions_applied_total",
+        "transactions",
+        "Transactions applied, those of synchronisations included.",
+        |p| count(&p.status.txns_applied),
+    ),
+    counter(
+        "outpost_link_received_bytes_total",
+        "bytes",
+        "Bytes received from learner masters.",
+        |p| count(&p.status.bytes_received),
+    ),
+    counter(
+        "outpost_link_sent_bytes_total",
+        "bytes",
+        "Bytes sent to learner masters.",
+        |p| count(&p.status.bytes_sent),
+    ),
+    counter(
+        "outpost_requests_forwarded_total",
+        "requests",
+        "Requests forwarded to the leader.",
+        |p| count(&p.status.requests_forwarded),
+    ),
+    counter(
+        "outpost_attachments_total",
+        "times",
+        "How often the mirror became attached.",
+        |p| count(&p.status.attachments),
+    ),
+    counter(
+        "outpost_link_losses_total",
+        "times",
+        "How often a link was lost.",
+        |p| count(&p.status.losses),
+    ),
+    counter(
+        "outpost_snapshots_total",
+        "snapshots",
+        "Snapshots received whole.",
+        |p| count(&p.status.snapshots),
+    ),
+    counter(
+        "outpost_digests_compared_total",
+        "transactions",
+        "Transactions after which the tree's digest was compared with the leader's.",
+        |p| count(&p.status.digests_compared),
+    ),
+    // Clients.
+    gauge(
+        "outpost_client_sessions",
+        "sessions",
+        "Client connections that have a session.",
+        |p| whole(p.server.sessions as u64),
+    ),
+    counter(
+        "outpost_connections_accepted_total",
+        "connections",
+        "Client connections accepted, those refused afterwards included.",
+        |p| count(&p.stats.accepted),
+    ),
+    counter(
+        "outpost_connections_cut_total",
+        "connections",
+        "Client connections ended by this server, by `cause`: `malformed` bytes that are no request, `outbox` does not read what it is sent, `sessionless` asked for no session in time, `silent` for its whole session timeout.",
+        |p| Value::Set("cause", cut(p)),
+    ),
+    counter(
+        "outpost_reads_total",
+        "requests",
+        "Reads answered from the tree as they came.",
+        |p| whole(p.stats.sum(|worker| &worker.reads)),
+    ),
+    counter(
+        "outpost_watch_events_total",
+        "events",
+        "Watch events for clients.",
+        |p| count(&p.stats.notifications),
+    ),
+    counter(
+        "outpost_requests_refused_total",
+        "requests",
+        "Requests refused here because no leader should see them.",
+        |p| count(&p.stats.refused),
+    ),
+    // The process.
+    gauge(
+        "outpost_memory_allocated_bytes",
+        "bytes",
+        "Memory in use, as the allocator counts it.",
+        |p| known(p.memory.map(|memory| memory.allocated)),
+    ),
+    gauge(
+        "outpost_memory_resident_bytes",
+        "bytes",
+        "Memory that the allocator holds from the system.",
+        |p| known(p.memory.map(|memory| memory.resident)),
+    ),
+    counter(
+        "process_cpu_seconds_total",
+        "seconds",
+        "Processor time used, user and system.",
+        |p| Value::Real(p.process.cpu_seconds),
+    )
+    .scraped_only(),
+    gauge(
+        "process_resident_memory_bytes",
+        "bytes",
+        "Memory of the process.",
+        |p| known(p.process.resident_bytes),
+    )
+    .scraped_only(),
+    gauge(
+        "process_virtual_memory_bytes",
+        "bytes",
+        "Address space of the process.",
+        |p| known(p.process.virtual_bytes),
+    )
+    .scraped_only(),
+    gauge(
+        "process_open_fds",
+        "descriptors",
+        "Open file descriptors.",
+        |p| known(p.process.open_fds),
+    )
+    .scraped_only(),
+    gauge(
+        "process_max_fds",
+        "descriptors",
+        "File descriptors that may be open at most.",
+        |p| known(p.process.max_fds),
+    )
+    .scraped_only(),
+    gauge(
+        "process_threads",
+        "threads",
+        "Threads of the process.",
+        |p| known(p.process.threads),
+    )
+    .scraped_only(),
+    gauge(
+        "process_start_time_seconds",
+        "seconds",
+        "When the process started, in seconds since 1970.",
+        |p| {
+            let started = java::epoch_ms(process::started(p.server.uptime));
+            Value::Real(started as f64 / 1000.0)
+        },
+    )
+    .scraped_only(),
+];
+
+fn whole(value: u64) -> Value {
+    Value::Whole(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn known(value: Option<u64>) -> Value {
+    value.map_or(Value::Absent, whole)
+}
+
+fn count(counter: &AtomicU64) -> Value {
+    whole(counter.load(Ordering::Relaxed))
+}
+
+fn flag(set: bool) -> Value {
+    Value::Whole(i64::from(set))
+}
+
+fn latencies((latency, distribution): &(Latency, Distribution)) -> Value {
+    let quantile = |name, part, quantile| {
+        let value = distribution.quantile(quantile).unwrap_or(0);
+        (name, part, value.min(latency.max))
+    };
+    Value::Summary(Summary {
+        min: latency.min,
+        max: latency.max,
+        count: latency.count,
+        sum: latency.sum,
+        quantiles: vec![
+            quantile("0.5", "p50", 0.5),
+            quantile("0.9", "", 0.9),
+            quantile("0.95", "p95", 0.95),
+            quantile("0.99", "p99", 0.99),
+            quantile("0.999", "p999", 0.999),
+        ],
+    })
+}
+
+/// A hard limit goes before a soft one, as in `QuotaMetricsUtils`.
+fn limit(hard: i64, soft: i64) -> i64 {
+    if hard > -1 { hard } else { soft }
+}
+
+/// Summed up by the first component of the path: two quotas of one namespace are one series.
+fn quotas(picture: &Picture<'_>, of: fn(&QuotaUsage) -> i64) -> Value {
+    let mut values: Vec<(String, i64)> = Vec::new();
+    for quota in &picture.tree.quotas {
+        let path = quota.path.to_string();
+        let namespace = path.split('/').find(|part| !part.is_empty());
+        let namespace = namespace.unwrap_or_default();
+        match values.iter_mut().find(|(known, _)| known == namespace) {
+            Some((_, value)) => *value += of(quota),
+            None => values.push((namespace.to_owned(), of(quota))),
+        }
+    }
+    Value::Set("key", values)
+}
+
+fn cut(picture: &Picture<'_>) -> Vec<(String, i64)> {
+    let stats = picture.stats;
+    let causes = [
+        ("malformed", &stats.malformed),
+        ("outbox", &stats.outbox_overflows),
+        ("sessionless", &stats.sessionless_expired),
+        ("silent", &stats.stale_expired),
+    ];
+    let value =
+        |counter: &AtomicU64| i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+    let named = causes.map(|(cause, counter)| (cause.to_owned(), value(counter)));
+    named.into()
+}

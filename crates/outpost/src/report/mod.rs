@@ -1,0 +1,374 @@
+//! What is said about this server, as plain values: the one place where four-letter words, admin commands
+//! and metrics get them, so that the three never differ.
+//!
+//! It formats nothing but what a Java server formats into its values. Whatever takes the tree's lock
+//! takes it for a copy only; the copy is formatted without it.
+
+mod connections;
+mod facts;
+pub mod java;
+pub mod process;
+mod sessions;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use outpost_forward::status::{LinkState, LinkStatus};
+use outpost_mirror::{QuotaUsage, WatchSummary};
+use outpost_wire::membership::Membership;
+use outpost_wire::{ServerId, SessionId, Zxid};
+
+use crate::distribution::Distribution;
+use crate::readiness::{NotReady, Standing};
+use crate::serve::client::{Figures, Latency};
+use crate::serve::service::Service;
+use crate::stats::Stats;
+
+pub use connections::ConnectionReport;
+pub use facts::{BUILT_ON, Facts, ZOOKEEPER_VERSION, full_version};
+pub use process::{MemoryReport, ProcessReport};
+pub use sessions::SessionsReport;
+
+/// What a Java server that has no leader says instead of an answer.
+pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
+
+/// Looks at a server that runs.
+#[derive(Clone, Copy)]
+pub struct Report<'a> {
+    service: &'a Service,
+}
+
+/// Figures that `srvr` tells.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerReport {
+    /// Whether only read-only clients are served.
+    pub read_only: bool,
+    /// Latencies of all requests since the start or the last reset.
+    pub latency: Latency,
+    /// Frames received.
+    pub received: u64,
+    /// Frames sent.
+    pub sent: u64,
+    /// Connections, with or without a session.
+    pub connections: usize,
+    /// Connections with a session.
+    pub sessions: usize,
+    /// Requests received and not yet answered.
+    pub outstanding: u64,
+    /// Authentications that failed.
+    pub auth_failed: u64,
+    /// Time since the process started.
+    pub uptime: Duration,
+}
+
+impl ServerReport {
+    /// The mean latency, ms, with four decimals.
+    pub fn latency_mean(&self) -> f64 {
+        java::mean(self.latency.sum, self.latency.count)
+    }
+
+    /// What kind of server this is.
+    pub fn mode(&self) -> &'static str {
+        if self.read_only {
+            "read-only"
+        } else {
+            "observer"
+        }
+    }
+}
+
+/// Figures of the tree and its watches.
+#[derive(Debug, Clone)]
+pub struct TreeReport {
+    /// Last transaction applied.
+    pub last_zxid: Zxid,
+    /// Znodes as ZooKeeper counts them.
+    pub node_count: usize,
+    /// Ephemeral znodes.
+    pub ephemerals: usize,
+    /// Length of all paths and data, in bytes.
+    pub approximate_data_size: u64,
+    /// Sessions that the whole ensemble knows.
+    pub global_sessions: usize,
+    /// Watches, child watches included.
+    pub watches: usize,
+    /// Sum of the digests of all znodes.
+    pub digest: u64,
+    /// Quotas and their usage.
+    pub quotas: Vec<QuotaUsage>,
+}
+
+/// What `conf` and `configuration` tell.
+#[derive(Debug, Clone)]
+pub struct ConfigurationReport<'a> {
+    /// What was configured.
+    pub facts: &'a Facts,
+    /// Bytes below the data directory.
+    pub data_dir_size: u64,
+    /// Bytes below the log directory.
+    pub data_log_size: u64,
+    /// The ensemble as it is known now.
+    pub membership: Membership,
+}
+
+impl ConfigurationReport<'_> {
+    /// Our own quorum and election ports, where the ensemble lists us: a list, because a server may have
+    /// several addresses. Empty where it does not: this server listens on neither.
+    pub fn own_ports(&self) -> (Vec<u16>, Vec<u16>) {
+        let own = self.membership.get(self.facts.server_id);
+        let addresses = own.map_or(&[][..], |own| &own.addresses);
+        let quorum = addresses.iter().map(|address| address.quorum_port);
+        let election = addresses.iter().map(|address| address.election_port);
+        (quorum.collect(), election.collect())
+    }
+}
+
+/// How the link to the ensemble is doing.
+#[derive(Debug, Clone)]
+pub struct LinkReport {
+    /// What it is doing.
+    pub state: LinkState,
+    /// A snapshot is arriving.
+    pub loading: bool,
+    /// The learner master, while there is one.
+    pub master: Option<MasterReport>,
+    /// Newest transaction the leader is known to have.
+    pub leader_zxid: Zxid,
+    /// Transactions that are missing here.
+    pub lag_zxids: u64,
+    /// How long ago the mirror was last known to be level with the leader.
+    pub lag: Duration,
+    /// Why the last link ended, and how long ago.
+    pub last_loss: Option<(String, Duration)>,
+}
+
+/// The other end of the link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterReport {
+    /// The server.
+    pub server: ServerId,
+    /// Host and port.
+    pub host: String,
+    /// Its quorum or observer-master port.
+    pub port: u16,
+    /// Whether it is the leader itself.
+    pub leads: bool,
+    /// The leader's epoch.
+    pub epoch: u32,
+    /// For how long it has been the other end.
+    pub age: Duration,
+}
+
+impl LinkReport {
+    /// The phase, as `zabstate` tells it.
+    pub fn zab_state(&self) -> &'static str {
+        match self.state {
+            LinkState::Seeking => "election",
+            LinkState::Synchronizing => "synchronization",
+            LinkState::Attached => "broadcast",
+        }
+    }
+
+    /// The state, as `mntr` tells it.
+    pub fn peer_state(&self) -> &'static str {
+        match self.state {
+            LinkState::Seeking => "looking",
+            LinkState::Synchronizing if self.loading => "observing - synchronization - snap",
+            LinkState::Synchronizing => "observing - synchronization",
+            LinkState::Attached => "observing - broadcast",
+        }
+    }
+}
+
+/// Everything that metrics are made of, at one moment.
+pub struct Picture<'a> {
+    /// Clients are served.
+    pub serving: bool,
+    /// New clients are welcome.
+    pub ready: bool,
+    /// See there.
+    pub server: ServerReport,
+    /// See there.
+    pub tree: TreeReport,
+    /// See there.
+    pub link: LinkReport,
+    /// Voters of the ensemble.
+    pub voters: usize,
+    /// Sessions that only this server knows.
+    pub local_sessions: usize,
+    /// Counters of the link.
+    pub status: &'a LinkStatus,
+    /// Counters of the process.
+    pub stats: &'a Stats,
+    /// Latencies of reads and writes, and how often each occurred.
+    pub reads: (Latency, Distribution),
+    /// The same of writes.
+    pub writes: (Latency, Distribution),
+    /// What the system says.
+    pub process: ProcessReport,
+    /// What the allocator says.
+    pub memory: Option<MemoryReport>,
+}
+
+impl<'a> Report<'a> {
+    /// Looks at `service`.
+    pub fn of(service: &'a Service) -> Report<'a> {
+        Report { service }
+    }
+
+    /// What was configured.
+    pub fn facts(&self) -> &'a Facts {
+        &self.service.facts
+    }
+
+    /// How long a connection may stay without a session.
+    pub fn sessionless_timeout(&self) -> Duration {
+        self.service.settings.sessionless_timeout
+    }
+
+    /// Whether clients are served. Where they are not, a Java server has no server behind its port either.
+    pub fn is_serving(&self) -> bool {
+        self.service.clients.serving().is_some()
+    }
+
+    /// Whether only read-only clients are served.
+    pub fn is_read_only(&self) -> bool {
+        false
+    }
+
+    /// Whether new clients are welcome.
+    ///
+    /// # Errors
+    /// Why they are not.
+    pub fn ready(&self) -> Result<(), NotReady> {
+        let status = self.service.link.status();
+        self.service.readiness.check(Standing {
+            serving: self.is_serving(),
+            attached: status.state() == LinkState::Attached,
+            lag: status.lag(),
+            lag_max: self.service.facts.ready_lag_max,
+        })
+    }
+
+    /// Figures that `srvr` tells.
+    pub fn server(&self) -> ServerReport {
+        let Service { clients, stats, .. } = self.service;
+        let (mut connections, mut sessions, mut outstanding) = (0, 0, 0);
+        for client in clients.all() {
+            connections += 1;
+            sessions += usize::from(client.session() != SessionId::NONE);
+            outstanding += client.state().pipeline.len() as u64;
+        }
+        ServerReport {
+            read_only: self.is_read_only(),
+            latency: stats.latency(),
+            received: stats.received(),
+            sent: stats.sent(),
+            connections,
+            sessions,
+            outstanding,
+            auth_failed: stats.auth_failed.load(Ordering::Relaxed),
+            uptime: stats.started.elapsed(),
+        }
+    }
+
+    /// Figures of the tree and its watches.
+    pub fn tree(&self) -> TreeReport {
+        let watches = self.service.mirror.read().watches().count();
+        let tree = self.service.mirror.read();
+        TreeReport {
+            last_zxid: tree.last_zxid(),
+            node_count: tree.node_count(),
+            ephemerals: tree.ephemerals_count(),
+            approximate_data_size: tree.approximate_data_size(),
+            global_sessions: tree.sessions().len(),
+            watches,
+            digest: tree.digest(),
+            quotas: tree.quotas(),
+        }
+    }
+
+    /// How many watch what, in the data table alone.
+    pub fn watch_summary(&self) -> WatchSummary {
+        self.service.mirror.read().watches().summary()
+    }
+
+    /// What is configured.
+    pub fn configuration(&self) -> ConfigurationReport<'a> {
+        let facts = self.facts();
+        ConfigurationReport {
+            facts,
+            data_dir_size: process::directory_size(&facts.data_dir),
+            data_log_size: process::directory_size(&facts.data_log_dir),
+            membership: self.membership(),
+        }
+    }
+
+    /// The ensemble: as the tree has it, or as configured where the tree does not say.
+    pub fn membership(&self) -> Membership {
+        let text = {
+            let tree = self.service.mirror.read();
+            let config = tree.node("/zookeeper/config".into());
+            config.and_then(|node| node.data()).map(<[u8]>::to_vec)
+        };
+        text.filter(|text| !text.is_empty())
+            .and_then(|text| Membership::parse(&text).ok())
+            .filter(|membership| membership.participants().next().is_some())
+            .unwrap_or_else(|| self.facts().members.clone())
+    }
+
+    /// How the link is doing.
+    pub fn link(&self) -> LinkReport {
+        let status = self.service.link.status();
+        let master = status.master().map(|master| MasterReport {
+            server: master.candidate.server,
+            host: master.candidate.host,
+            port: master.candidate.port,
+            leads: !master.candidate.observer_master,
+            epoch: master.epoch,
+            age: master.since.elapsed(),
+        });
+        LinkReport {
+            state: status.state(),
+            loading: status.snapshot_nodes.load(Ordering::Relaxed) > 0,
+            master,
+            leader_zxid: status.leader_zxid(),
+            lag_zxids: status.lag_zxids(),
+            lag: status.lag(),
+            last_loss: status.last_loss(),
+        }
+    }
+
+    /// Everything that metrics are made of.
+    pub fn picture(&self) -> Picture<'a> {
+        let service = self.service;
+        let stats = &*service.stats;
+        Picture {
+            serving: self.is_serving(),
+            ready: self.ready().is_ok(),
+            server: self.server(),
+            tree: self.tree(),
+            link: self.link(),
+            voters: self.membership().participants().count(),
+            local_sessions: service.local_sessions.len(),
+            status: service.link.status(),
+            stats,
+            reads: (stats.read_latency(), stats.read_distribution()),
+            writes: (stats.write_latency(), stats.write_distribution()),
+            process: process::process(),
+            memory: process::memory(),
+        }
+    }
+
+    /// Starts counting frames and latencies of the server anew.
+    pub fn reset_server(&self) {
+        self.service.stats.reset();
+    }
+
+    /// Starts counting the figures of every connection anew.
+    pub fn reset_connections(&self) {
+        for client in self.service.clients.all() {
+            client.state().figures = Figures::default();
+        }
+    }
+}
