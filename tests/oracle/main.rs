@@ -1,3 +1,117 @@
-//! The same exchanges with a Java observer and with an Outpost of one ensemble, and their answers compared.
+//! The differential oracle: the same scripted exchanges, byte for byte, with a Java observer and with an Outpost
+//! of one ensemble, and their answers compared.
+//!
+//! Each script is a test of its own. What may differ from run to run is given stable names first
+//! ([`transcript`]); everything else must be equal, or stand in [`differences`]. What would hurt the leader
+//! behind a Java observer is kept from it ([`hazard`]) and sent to Outpost alone, after which the ensemble must
+//! still commit.
 
-fn main() {}
+// A scenario that cannot go on fails its test with a sentence.
+#![allow(clippy::expect_used)]
+
+mod compare;
+mod differences;
+mod hazard;
+mod run;
+mod script;
+mod scripts;
+mod stage;
+mod transcript;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::thread;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use outpost_tests::ObserverKind;
+
+use script::{Cast, Script};
+use stage::Stage;
+
+/// The stage, built when the first script needs it, and the lock that scripts which want to be alone take whole.
+#[derive(Default)]
+struct Theatre {
+    stage: OnceLock<Option<Stage>>,
+    alone: RwLock<()>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let theatre = Arc::new(Theatre::default());
+    let mut trials = vec![Trial::test(
+        "every_difference_is_explained_and_every_explanation_needed",
+        || differences::agree_with_the_document().map_err(Failed::from),
+    )];
+    for script in scripts::all() {
+        let theatre = Arc::clone(&theatre);
+        trials.push(Trial::test(script.name, move || {
+            theatre.play(&script).map_err(Failed::from)
+        }));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Dropped here and not by the end of the process, so that servers and files go.
+    drop(theatre);
+    conclusion.exit_code()
+}
+
+impl Theatre {
+    fn play(&self, script: &Script) -> Result<(), String> {
+        let stage = self
+            .stage
+            .get_or_init(|| std::panic::catch_unwind(Stage::build).ok());
+        let stage = stage
+            .as_ref()
+            .ok_or("the stage cannot be built: the first test says why")?;
+        match script.cast {
+            Cast::Both => {
+                let _others = self.alone.read().unwrap_or_else(PoisonError::into_inner);
+                let (java, outpost) = thread::scope(|scope| {
+                    let java = scope.spawn(|| play(stage, ObserverKind::Java, script));
+                    let outpost = scope.spawn(|| play(stage, ObserverKind::Outpost, script));
+                    (joined(java), joined(outpost))
+                });
+                compare::verdict(&java?, &outpost?, &differences::of(script.name))
+            }
+            Cast::BothAlone => {
+                let _nobody = self.alone.write().unwrap_or_else(PoisonError::into_inner);
+                let java = play(stage, ObserverKind::Java, script)?;
+                let outpost = play(stage, ObserverKind::Outpost, script)?;
+                compare::verdict(&java, &outpost, &differences::of(script.name))
+            }
+            Cast::Outpost(expected) => {
+                let _others = self.alone.read().unwrap_or_else(PoisonError::into_inner);
+                let said = play(stage, ObserverKind::Outpost, script)?;
+                if !stage.commits() {
+                    return Err("the ensemble no longer commits".to_owned());
+                }
+                match said == expected {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "expected {expected:#?}\nbut Outpost said {said:#?}"
+                    )),
+                }
+            }
+        }
+    }
+}
+
+fn play(stage: &Stage, kind: ObserverKind, script: &Script) -> Result<Vec<String>, String> {
+    let (root, first_zxid) = stage.new_root(kind);
+    let steps = script.steps(&root);
+    if !matches!(script.cast, Cast::Outpost(_))
+        && let Some(hazard) = hazard::first_of(&steps)
+    {
+        return Err(format!("this would hurt the leader behind Java: {hazard}"));
+    }
+    let lines = run::play(stage, kind, &steps, &root, first_zxid);
+    stage.remove(&root);
+    Ok(lines)
+}
+
+fn joined(
+    thread: thread::ScopedJoinHandle<'_, Result<Vec<String>, String>>,
+) -> Result<Vec<String>, String> {
+    thread
+        .join()
+        .unwrap_or_else(|_| Err("the run has panicked, see above".to_owned()))
+}

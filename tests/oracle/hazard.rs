@@ -1,0 +1,78 @@
+//! What must not be sent to a Java observer, because it forwards it and its leader does not survive it.
+//!
+//! Checked on the whole script before anything is sent; the list with reasons is `docs/forwarding.md`.
+
+use outpost_wire::proto::{CreateMode, MultiOp, RequestBody};
+use outpost_wire::{DecodeError, OpCode, Reader};
+
+use crate::script::{Request, Step};
+
+/// The first request of `steps` that would hurt a leader, and how.
+pub(crate) fn first_of(steps: &[Step]) -> Option<String> {
+    steps.iter().find_map(|step| match step {
+        Step::Send(_, request) => hurts(request).map(|why| format!("{why}: {step:?}")),
+        _ => None,
+    })
+}
+
+fn hurts(request: &Request) -> Option<&'static str> {
+    let op = OpCode::from_code(request.op)?;
+    let body = RequestBody::read(op, &mut Reader::new(&request.body));
+    match (op, body) {
+        (OpCode::Check, _) => Some("a stand-alone check may be forwarded by older releases"),
+        // Read errors of a multi are caught by the leader, other exceptions are not.
+        (OpCode::Multi, Ok(RequestBody::Multi(multi))) => multi.ops.iter().find_map(in_multi),
+        (OpCode::Multi, Err(DecodeError::Null { .. })) => Some("null in a multi"),
+        (OpCode::Multi, _) => None,
+        (
+            OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::DeleteContainer
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Reconfig,
+            Err(_),
+        ) => Some("the leader cannot decode it"),
+        (_, Ok(RequestBody::CreateTtl(create))) => {
+            let flags = CreateMode::from_code(create.flags);
+            let with_ttl = [
+                Some(CreateMode::PersistentWithTtl),
+                Some(CreateMode::PersistentSequentialWithTtl),
+            ];
+            (!with_ttl.contains(&flags) && create.ttl < 0).then_some("a negative TTL slips through")
+        }
+        (OpCode::Create | OpCode::Create2, Ok(RequestBody::Create(create))) => {
+            let digest = create.mode() == Some(CreateMode::Container);
+            let quota = names_quota(create.path);
+            quota.or(digest.then_some("a container by create spoils the digest"))
+        }
+        (OpCode::CreateContainer, Ok(RequestBody::Create(create))) => {
+            let digest = create.mode() != Some(CreateMode::Container);
+            names_quota(create.path).or(digest.then_some("no container by createContainer"))
+        }
+        (_, Ok(RequestBody::SetData(set))) => names_quota(set.path),
+        (_, Ok(RequestBody::Delete(delete))) => names_quota(delete.path),
+        _ => None,
+    }
+}
+
+fn in_multi(op: &MultiOp<'_>) -> Option<&'static str> {
+    match op {
+        MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create) => {
+            let null = create.acl.is_none().then_some("a null ACL in a multi");
+            null.or_else(|| names_quota(create.path))
+        }
+        MultiOp::CreateTtl(create) => names_quota(create.path),
+        MultiOp::Delete(delete) => names_quota(delete.path),
+        MultiOp::SetData(set) => names_quota(set.path),
+        _ => None,
+    }
+}
+
+fn names_quota(path: &[u8]) -> Option<&'static str> {
+    let special = path.ends_with(b"/zookeeper_limits") || path.ends_with(b"/zookeeper_stats");
+    special.then_some("a quota's znode is parsed where nobody catches")
+}

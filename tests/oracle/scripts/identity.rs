@@ -1,0 +1,168 @@
+//! Who a client is.
+
+use outpost_wire::proto::{AuthPacket, GetSaslRequest};
+use outpost_wire::{OpCode, Record};
+
+use crate::script::{Play, Script, bstr};
+
+pub(crate) const SCRIPTS: &[Script] = &[
+    Script::both("who_am_i_lists_every_identity", who_am_i),
+    Script::both("auth_that_fails_ends_the_connection", auth_fails),
+    Script::both("auth_echoes_any_number", auth_xid),
+    Script::both("auth_in_pieces", auth_truncated),
+    Script::both("sasl_is_answered_without_a_configuration", sasl),
+    Script::both("super_may_do_everything", superuser),
+];
+
+const WHO_AM_I: i32 = 107;
+
+fn who_am_i(p: &mut Play) {
+    p.open(0);
+    p.ask_body(0, WHO_AM_I, []);
+    for (scheme, auth) in [
+        ("digest", &b"alice:pw"[..]),
+        ("digest", b"alice:pw"),
+        ("digest", b"alice:other"),
+        ("digest", b"nocolon"),
+        ("digest", b":"),
+        ("digest", b":onlypassword"),
+        ("digest", b"a:b:c"),
+        ("digest", b"\xc3\xa9\xf0\x9f\x98\x80:pw"),
+        ("digest", b"\xff\xfe:pw"),
+        ("digest", b""),
+        ("ip", b"10.0.0.1"),
+        ("ip", b""),
+        ("digest", b"super:wrong"),
+        ("digest", b"super:secret"),
+    ] {
+        p.auth(0, scheme, auth);
+        p.ask_body(0, WHO_AM_I, []);
+    }
+    p.ask_body(0, WHO_AM_I, *b"with a body");
+    p.close(0);
+}
+
+fn auth_fails(p: &mut Play) {
+    for scheme in [
+        "world", "auth", "super", "sasl", "x509", "ensemble", "", "Digest", "nonsense",
+    ] {
+        p.open(0);
+        p.send(
+            0,
+            OpCode::Auth,
+            &AuthPacket {
+                kind: 0,
+                scheme: bstr(scheme),
+                auth: Some(b"a:b"),
+            },
+        );
+        p.end(0);
+    }
+    // Null scheme, null auth.
+    p.open(0);
+    let mut body = 0_i32.to_be_bytes().to_vec();
+    body.extend([0xff; 4]);
+    body.extend([0xff; 4]);
+    p.send_body(0, OpCode::Auth.code(), body);
+    p.end(0);
+}
+
+fn auth_xid(p: &mut Play) {
+    p.open(0);
+    let packet = AuthPacket {
+        kind: 7,
+        scheme: bstr("digest"),
+        auth: Some(b"a:b"),
+    };
+    for xid in [5, 0, -1, -2, -8, i32::MIN] {
+        p.send_as(0, xid, OpCode::Auth.code(), packet.encode());
+        p.replies(0);
+    }
+    let mut body = packet.encode();
+    body.extend_from_slice(b"more");
+    p.ask_body(0, OpCode::Auth.code(), body);
+    p.ping(0);
+}
+
+fn auth_truncated(p: &mut Play) {
+    let packet = AuthPacket {
+        kind: 0,
+        scheme: bstr("digest"),
+        auth: Some(b"a:b"),
+    };
+    let whole = packet.encode();
+    for length in 0..whole.len() {
+        p.open(0);
+        p.send_body(0, OpCode::Auth.code(), &whole[..length]);
+        p.end(0);
+    }
+    p.open(0);
+    p.ask(
+        0,
+        OpCode::Auth,
+        &AuthPacket {
+            kind: 0,
+            scheme: bstr("ip"),
+            auth: None,
+        },
+    );
+    p.send(
+        0,
+        OpCode::Auth,
+        &AuthPacket {
+            kind: 0,
+            scheme: bstr("digest"),
+            auth: None,
+        },
+    );
+    p.send_body(0, OpCode::Ping.code(), []);
+    p.replies(0);
+}
+
+fn sasl(p: &mut Play) {
+    p.open(0);
+    for token in [None, Some(&b""[..]), Some(b"token"), Some(b"token")] {
+        p.ask(0, OpCode::Sasl, &GetSaslRequest { token });
+    }
+    p.ping(0);
+    let whole = GetSaslRequest {
+        token: Some(b"token"),
+    }
+    .encode();
+    for length in [0, 3, 6] {
+        p.open(0);
+        p.send_body(0, OpCode::Sasl.code(), &whole[..length]);
+        p.send_body(0, OpCode::Ping.code(), []);
+        p.replies(0);
+    }
+}
+
+fn superuser(p: &mut Play) {
+    use outpost_wire::{Acl, Id, Perms};
+    p.open(0);
+    p.open(1);
+    let a = p.at("a");
+    p.create(0, &a, b"");
+    let nobody = [Acl {
+        perms: Perms(0),
+        id: Id::anyone(),
+    }];
+    p.ask(
+        0,
+        OpCode::SetAcl,
+        &crate::scripts::writes::set_acl(&a, &nobody),
+    );
+    p.get_data(0, &a, false);
+    p.set_data(0, &a, b"x");
+    p.auth(1, "digest", b"super:secret");
+    p.sync(1);
+    p.get_data(1, &a, true);
+    p.set_data(1, &a, b"x");
+    p.ask(
+        1,
+        OpCode::SetAcl,
+        &crate::scripts::writes::set_acl(&a, &Acl::open()),
+    );
+    p.set_data(0, &a, b"y");
+    p.close(1);
+}

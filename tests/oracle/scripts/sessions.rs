@@ -1,0 +1,473 @@
+//! From the connect request to the end of the session.
+
+use outpost_wire::OpCode;
+use outpost_wire::proto::GetDataRequest;
+
+use crate::script::{At, Hello, Password, Play, Request, Script, Seen, Step, Whose, bstr};
+
+pub(crate) const SCRIPTS: &[Script] = &[
+    Script::both(
+        "connect_answers_with_or_without_the_read_only_byte",
+        read_only_byte,
+    ),
+    Script::both("timeouts_are_negotiated_alike", timeouts),
+    Script::both(
+        "version_password_and_bytes_behind_do_not_matter_to_a_new_session",
+        ignored,
+    ),
+    Script::both("who_has_seen_more_than_there_is_is_turned_away", ahead),
+    Script::both("a_session_comes_back_with_its_password_only", passwords),
+    Script::both(
+        "a_wrong_password_does_not_harm_the_sessions_connection",
+        wrong_password,
+    ),
+    Script::both("nobody_takes_a_session_that_is_not_there", unknown),
+    Script::both("a_closed_session_does_not_come_back", closed),
+    Script::both("an_expired_session_does_not_come_back", expired),
+    Script::both("a_silent_client_is_closed_when_its_session_expires", silent),
+    Script::both("one_session_has_one_connection", second_connection),
+    Script::both(
+        "a_session_moves_to_the_other_observer_and_back",
+        moved_there,
+    ),
+    Script::both("a_session_moves_from_a_voter_and_to_it", moved_voter),
+    Script::both(
+        "a_write_after_the_session_has_moved_ends_the_connection",
+        write_after_move,
+    ),
+    Script::both("nothing_is_answered_behind_close_session", behind_close),
+    Script::both(
+        "ephemerals_outlive_the_connection_and_not_the_session",
+        ephemerals,
+    ),
+    Script::both("a_reopened_session_renegotiates", renegotiated),
+    Script::both("requests_behind_the_connect_request_are_served", pipelined),
+];
+
+fn read_only_byte(p: &mut Play) {
+    for (c, read_only) in [None, Some(false), Some(true)].into_iter().enumerate() {
+        p.open_as(
+            c,
+            At::Here,
+            Hello {
+                read_only,
+                ..Hello::NEW
+            },
+        );
+        p.ping(c);
+        // The same when refused.
+        let hello = Hello {
+            session: Whose::Of(c),
+            password: Password::Zeros,
+            read_only,
+            ..Hello::NEW
+        };
+        p.open_as(c + 10, At::Here, hello);
+        p.end(c + 10);
+        p.open_as(
+            c + 20,
+            At::Here,
+            Hello {
+                read_only,
+                ..Hello::again(c)
+            },
+        );
+        p.ping(c + 20);
+        p.end(c);
+    }
+}
+
+fn timeouts(p: &mut Play) {
+    // The tick is 500 ms, so from 1000 to 10000 is granted.
+    for timeout in [
+        0,
+        -1,
+        i32::MIN,
+        1,
+        999,
+        1000,
+        1001,
+        4321,
+        10_000,
+        10_001,
+        i32::MAX,
+    ] {
+        p.open_as(
+            0,
+            At::Here,
+            Hello {
+                timeout,
+                ..Hello::NEW
+            },
+        );
+        p.close(0);
+    }
+}
+
+fn ignored(p: &mut Play) {
+    for hello in [
+        Hello {
+            version: 7,
+            ..Hello::NEW
+        },
+        Hello {
+            version: -1,
+            ..Hello::NEW
+        },
+        Hello {
+            password: Password::Null,
+            ..Hello::NEW
+        },
+        Hello {
+            password: Password::Empty,
+            ..Hello::NEW
+        },
+        Hello {
+            password: Password::Computed(5),
+            ..Hello::NEW
+        },
+        Hello {
+            trailing: b"and more",
+            ..Hello::NEW
+        },
+        Hello {
+            seen: Seen::Negative,
+            ..Hello::NEW
+        },
+    ] {
+        p.open_as(0, At::Here, hello);
+        p.ping(0);
+        p.close(0);
+    }
+}
+
+fn ahead(p: &mut Play) {
+    p.open(0);
+    for hello in [Hello::NEW, Hello::again(0)] {
+        p.open_as(
+            1,
+            At::Here,
+            Hello {
+                seen: Seen::Future,
+                ..hello
+            },
+        );
+        p.end(1);
+    }
+    p.ping(0);
+}
+
+fn passwords(p: &mut Play) {
+    p.open(0);
+    p.step(Step::Drop(0));
+    p.open(9);
+    // The connection is gone, so nobody stands in the way of those who guess.
+    for (c, password) in [
+        Password::Zeros,
+        Password::Null,
+        Password::Empty,
+        Password::Of(9),
+        Password::Computed(1),
+        Password::Short(0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let hello = Hello {
+            session: Whose::Of(0),
+            password,
+            ..Hello::NEW
+        };
+        p.open_as(c + 1, At::Here, hello);
+        p.end(c + 1);
+    }
+    p.open_as(10, At::Here, Hello::again(0));
+    p.ping(10);
+}
+
+fn wrong_password(p: &mut Play) {
+    p.open(0);
+    let hello = Hello {
+        session: Whose::Of(0),
+        password: Password::Computed(1),
+        ..Hello::NEW
+    };
+    p.open_as(1, At::Here, hello);
+    p.end(1);
+    p.ping(0);
+}
+
+fn unknown(p: &mut Play) {
+    for id in [1, -1, i64::MIN, i64::MAX, 0x0400_0006_7316_0000] {
+        for password in [
+            Password::Computed(id),
+            Password::Zeros,
+            Password::Null,
+            Password::Empty,
+        ] {
+            let hello = Hello {
+                session: Whose::Unknown(id),
+                password,
+                ..Hello::NEW
+            };
+            p.open_as(0, At::Here, hello);
+            p.end(0);
+        }
+    }
+}
+
+fn closed(p: &mut Play) {
+    p.open(0);
+    p.close(0);
+    for at in [At::Here, At::There, At::Voter] {
+        p.open_as(1, at, Hello::again(0));
+        p.end(1);
+    }
+}
+
+fn expired(p: &mut Play) {
+    p.open_as(
+        0,
+        At::Here,
+        Hello {
+            timeout: 1000,
+            ..Hello::NEW
+        },
+    );
+    let e = p.at("e");
+    p.create_as(0, OpCode::Create, &e, Some(b""), 1);
+    p.step(Step::Drop(0));
+    p.step(Step::Gone(e.clone()));
+    p.open(2);
+    p.sync(2);
+    p.exists(2, &e, false);
+}
+
+fn silent(p: &mut Play) {
+    p.open_as(
+        0,
+        At::Here,
+        Hello {
+            timeout: 1000,
+            ..Hello::NEW
+        },
+    );
+    p.open(1);
+    let e = p.at("e");
+    p.create_as(0, OpCode::Create, &e, Some(b""), 1);
+    p.get_data(1, &e, true);
+    p.end(0);
+    p.step(Step::Event(1));
+    p.open_as(2, At::Here, Hello::again(0));
+    p.end(2);
+}
+
+fn second_connection(p: &mut Play) {
+    p.open(0);
+    let a = p.at("a");
+    p.create(0, &a, b"");
+    p.get_data(0, &a, true);
+    p.open_as(1, At::Here, Hello::again(0));
+    p.end(0);
+    p.set_data(1, &a, b"x");
+    p.open_as(2, At::Here, Hello::again(1));
+    p.end(1);
+    p.set_data(2, &a, b"y");
+    p.close(2);
+}
+
+fn moved_there(p: &mut Play) {
+    moves(p, At::There);
+}
+
+fn moved_voter(p: &mut Play) {
+    moves(p, At::Voter);
+}
+
+fn moves(p: &mut Play, other: At) {
+    p.open(0);
+    let (a, e) = (p.at("a"), p.at("e"));
+    p.create(0, &a, b"");
+    p.create_as(0, OpCode::Create, &e, Some(b""), 1);
+    p.step(Step::Drop(0));
+    p.open_as(
+        1,
+        other,
+        Hello {
+            seen: Seen::Nothing,
+            ..Hello::again(0)
+        },
+    );
+    p.set_data(1, &a, b"there");
+    p.exists(1, &e, false);
+    p.step(Step::Drop(1));
+    p.open_as(
+        2,
+        At::Here,
+        Hello {
+            seen: Seen::Nothing,
+            ..Hello::again(1)
+        },
+    );
+    p.sync(2);
+    p.get_data(2, &a, false);
+    p.set_data(2, &a, b"here again");
+    p.close(2);
+    p.open_as(
+        3,
+        other,
+        Hello {
+            seen: Seen::Nothing,
+            ..Hello::again(2)
+        },
+    );
+    p.end(3);
+    // And the other way: made there, closed here.
+    p.open_as(4, other, Hello::NEW);
+    p.create_as(4, OpCode::Create, &e, Some(b""), 1);
+    p.step(Step::Drop(4));
+    p.open_as(
+        5,
+        At::Here,
+        Hello {
+            seen: Seen::Nothing,
+            ..Hello::again(4)
+        },
+    );
+    p.sync(5);
+    p.exists(5, &e, false);
+    p.delete(5, &e);
+    p.close(5);
+}
+
+fn write_after_move(p: &mut Play) {
+    let a = p.at("a");
+    for (c, other) in [(0, At::There), (10, At::Voter)] {
+        p.open(c);
+        p.create(c, &a, b"");
+        p.open_as(
+            c + 1,
+            other,
+            Hello {
+                seen: Seen::Nothing,
+                ..Hello::again(c)
+            },
+        );
+        // Reads go on, a write does not.
+        p.get_data(c, &a, true);
+        p.send(
+            c,
+            OpCode::Create,
+            &outpost_wire::proto::CreateRequest {
+                path: bstr(&a),
+                data: None,
+                acl: Some(outpost_wire::Acl::open()),
+                flags: 0,
+            },
+        );
+        p.end(c);
+        p.delete(c + 1, &a);
+        p.close(c + 1);
+    }
+}
+
+fn behind_close(p: &mut Play) {
+    let a = p.at("");
+    let get = |p: &mut Play| {
+        let request = GetDataRequest {
+            path: bstr(&a),
+            watch: false,
+        };
+        p.send(0, OpCode::GetData, &request);
+    };
+    p.open(0);
+    get(p);
+    p.send_body(0, OpCode::CloseSession.code(), []);
+    p.send_body(0, OpCode::CloseSession.code(), []);
+    get(p);
+    p.end(0);
+    p.open(1);
+    p.send_body(1, OpCode::CloseSession.code(), *b"with a body");
+    p.end(1);
+}
+
+fn ephemerals(p: &mut Play) {
+    p.open(0);
+    p.open(1);
+    let e = p.at("e");
+    p.create_as(0, OpCode::Create, &e, Some(b""), 1);
+    p.step(Step::Drop(0));
+    p.sync(1);
+    p.exists(1, &e, true);
+    p.open_as(
+        2,
+        At::Here,
+        Hello {
+            seen: Seen::Nothing,
+            ..Hello::again(0)
+        },
+    );
+    p.exists(2, &e, false);
+    p.close(2);
+    p.sync(1);
+}
+
+fn renegotiated(p: &mut Play) {
+    p.open_as(
+        0,
+        At::Here,
+        Hello {
+            timeout: 8000,
+            ..Hello::NEW
+        },
+    );
+    for (c, timeout) in [(1, 3000), (2, -5), (3, 60_000)] {
+        p.open_as(
+            c,
+            At::Here,
+            Hello {
+                timeout,
+                ..Hello::again(c - 1)
+            },
+        );
+        p.ping(c);
+    }
+}
+
+fn pipelined(p: &mut Play) {
+    let a = p.at("a");
+    p.step(Step::Dial(0, At::Here));
+    p.step(Step::Hello(0, Hello::NEW));
+    let create = outpost_wire::proto::CreateRequest {
+        path: bstr(&a),
+        data: Some(b"x"),
+        acl: Some(outpost_wire::Acl::open()),
+        flags: 0,
+    };
+    p.send(0, OpCode::Create, &create);
+    p.send(
+        0,
+        OpCode::GetData,
+        &GetDataRequest {
+            path: bstr(&a),
+            watch: true,
+        },
+    );
+    p.send_body(0, OpCode::Ping.code(), []);
+    p.send_body(0, OpCode::CloseSession.code(), []);
+    p.step(Step::Welcome(0));
+    p.end(0);
+    // In one piece, with a piece of the next.
+    p.step(Step::Dial(1, At::Here));
+    p.step(Step::Hello(1, Hello::NEW));
+    let whole = Request {
+        xid: 5,
+        op: OpCode::Ping.code(),
+        body: Vec::new(),
+    }
+    .frame();
+    p.step(Step::Raw(1, whole[..3].to_vec()));
+    p.step(Step::Welcome(1));
+    p.step(Step::Raw(1, whole[3..].to_vec()));
+    p.ping(1);
+}

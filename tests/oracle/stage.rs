@@ -1,0 +1,108 @@
+//! One ensemble, a Java observer and an Outpost of it, for all scripts.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use outpost_tests::raw::RawClient;
+use outpost_tests::{Ensemble, Observer, ObserverKind, ObserverSettings, Settings, wait};
+
+use outpost_wire::proto::CreateMode;
+
+use crate::script::At;
+
+/// How long an observer may take until it serves.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The servers.
+pub(crate) struct Stage {
+    // First, so that they go before the ensemble that they observe.
+    java: Observer,
+    outpost: Observer,
+    ensemble: Ensemble,
+    next_root: AtomicU32,
+}
+
+impl Stage {
+    /// Starts them and waits until all serve.
+    pub(crate) fn build() -> Self {
+        let settings = Settings {
+            extended_types: true,
+            ..Settings::default()
+        };
+        let ensemble = Ensemble::with(settings.super_secret());
+        let start =
+            |kind| Observer::start_without_waiting(&ensemble, kind, &ObserverSettings::default());
+        let (java, outpost) = (start(ObserverKind::Java), start(ObserverKind::Outpost));
+        for observer in [&java, &outpost] {
+            let what = format!("observer {} to open a session", observer.id);
+            wait::until(&what, START_LIMIT, || {
+                RawClient::try_connect(observer.client_address(), 30_000)
+                    .ok()?
+                    .close()
+                    .ok()
+            });
+        }
+        Self {
+            java,
+            outpost,
+            ensemble,
+            next_root: AtomicU32::new(1),
+        }
+    }
+
+    /// The server that `at` means when `kind` is under test.
+    pub(crate) fn address(&self, kind: ObserverKind, at: At) -> SocketAddr {
+        match (at, kind) {
+            (At::Here, ObserverKind::Java) | (At::There, ObserverKind::Outpost) => {
+                self.java.client_address()
+            }
+            (At::Here, ObserverKind::Outpost) | (At::There, ObserverKind::Java) => {
+                self.outpost.client_address()
+            }
+            (At::Voter, _) => self.ensemble.servers()[0].client_address(),
+        }
+    }
+
+    /// Makes a znode for one run of one script: its path, and the zxid of its creation. `kind` has it.
+    pub(crate) fn new_root(&self, kind: ObserverKind) -> (String, i64) {
+        let number = self.next_root.fetch_add(1, Ordering::Relaxed);
+        // Of one length for all, because lengths show.
+        let path = format!("/run{number:05}");
+        let mut client = RawClient::connect(self.address(kind, At::Here), 30_000);
+        let made = client.create(&path, b"root", CreateMode::Persistent);
+        made.unwrap_or_else(|error| panic!("{path} cannot be created: {error}"));
+        let stat = client
+            .exists(&path, false)
+            .expect("what was just created is there");
+        client.close().expect("a session can be closed");
+        (path, stat.czxid.0)
+    }
+
+    /// Removes what a run has made.
+    pub(crate) fn remove(&self, path: &str) {
+        let mut client = RawClient::connect(self.address(ObserverKind::Java, At::Voter), 30_000);
+        client.sync();
+        client.authenticate("super:secret");
+        remove_below(&mut client, path);
+        client.close().expect("a session can be closed");
+    }
+
+    /// Commits something through a voter: a leader that was hurt does not come to that.
+    pub(crate) fn commits(&self) -> bool {
+        let mut client = RawClient::connect(self.address(ObserverKind::Java, At::Voter), 30_000);
+        let made = client.create("/commits", b"", CreateMode::Persistent);
+        made.is_ok() && client.delete("/commits").is_ok() && client.close().is_ok()
+    }
+}
+
+fn remove_below(client: &mut RawClient, path: &str) {
+    let Ok((names, _)) = client.get_children(path.as_bytes(), false) else {
+        return;
+    };
+    for name in names {
+        remove_below(client, &format!("{path}/{name}"));
+    }
+    // An ephemeral may have gone by itself meanwhile.
+    let _ = client.delete(path);
+}
