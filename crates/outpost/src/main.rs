@@ -1,6 +1,10 @@
 //! The `outpost` command.
 
-use std::path::PathBuf;
+mod check;
+mod demo;
+mod terminal;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -19,32 +23,60 @@ const EXIT_CONFIG: u8 = 2;
 const EXIT_FAILED: u8 = 1;
 
 /// A ZooKeeper observer for remote regions.
+///
+/// Outpost attaches to a ZooKeeper ensemble as an observer, keeps the whole tree in memory, answers reads and
+/// watches at local speed and forwards writes to the leader. Clients and voters need no change.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+First steps:
+  outpost demo                   see it work, without a ZooKeeper anywhere
+  outpost check zoo.cfg --id 10  what it would do with your configuration
+  outpost run zoo.cfg --id 10    serve
+
+Take the zoo.cfg of a Java observer or of a voter, and an id that no voter has:
+with --id, as OUTPOST_ID, or in dataDir/myid. Any key can be overridden in the
+environment: OUTPOST_CLIENTPORT=2181. OUTPOST_LOG=debug logs more.";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the observer.
-    Run {
-        /// An ordinary ZooKeeper configuration file.
-        zoo_cfg: PathBuf,
-        /// The observer's id, instead of the one in dataDir/myid.
-        #[arg(long)]
-        id: Option<i64>,
-    },
+    #[command(
+        after_help = "SIGTERM and Ctrl-C drain: clients move to another server and keep their \
+        sessions.\nExit codes: 0 drained, 1 it cannot run, 2 the configuration cannot be used."
+    )]
+    Run(Configured),
+    /// Say what `run` would do, and what stands in its way.
+    #[command(long_about = check::ABOUT, after_help = check::EXIT_CODES)]
+    Check(Configured),
+    /// Show it at work: a simulated ensemble behind a simulated WAN, and clients that measure.
+    #[command(long_about = demo::ABOUT)]
+    Demo(demo::Options),
+}
+
+#[derive(clap::Args)]
+struct Configured {
+    /// An ordinary ZooKeeper configuration file.
+    zoo_cfg: PathBuf,
+    /// The observer's id, instead of the one in dataDir/myid.
+    #[arg(long)]
+    id: Option<i64>,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { zoo_cfg, id } => run(&zoo_cfg, id.map(ServerId)),
+        Command::Run(Configured { zoo_cfg, id }) => run(&zoo_cfg, id.map(ServerId)),
+        Command::Check(Configured { zoo_cfg, id }) => check::run(&zoo_cfg, id.map(ServerId), env()),
+        Command::Demo(options) => demo::run(&options),
     }
 }
 
-fn run(zoo_cfg: &std::path::Path, id: Option<ServerId>) -> ExitCode {
+fn run(zoo_cfg: &Path, id: Option<ServerId>) -> ExitCode {
     let loaded = match Config::load(zoo_cfg, id, env()) {
         Ok(loaded) => loaded,
         Err(complaints) => {

@@ -1,0 +1,122 @@
+//! `outpost check`: what `outpost run` would do with a configuration, and what stands in its way.
+//!
+//! Says how the configuration is understood, looks at every server of the ensemble side by side, and tries our
+//! own ports. Prints one finding per line: a grade (`ok`, `warn`, `fail`), a subject without spaces, a sentence.
+//! The last line is the verdict.
+//!
+//! The ensemble sees no more of it than TCP connections, one OBSERVERINFO to whoever leads, and the
+//! four-letter word `srvr`. Nothing attaches, and no session is made.
+//!
+//! Read on in `understood` (the configuration in plain words), `visit` (one look at one door of one server),
+//! `ensemble` (what the visits mean together), `ports` (our own) and `report` (findings).
+
+mod ensemble;
+mod ports;
+mod report;
+mod srvr;
+mod understood;
+mod visit;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use outpost::config::{Complaints, Config, Loaded};
+use outpost_wire::ServerId;
+
+use crate::terminal::Terminal;
+use report::{Report, Subject};
+
+/// What `--help` says.
+pub(crate) const ABOUT: &str = "\
+Say what `run` would do, and what stands in its way.
+
+Reads the configuration, visits every voter side by side (name, quorum port, who leads, round-trip times, \
+client port), and tries the ports that Outpost would listen on. Safe beside a working ensemble: the leader gets one \
+short handshake, nothing attaches.
+
+Prints one finding per line: `ok`, `warn` or `fail`, a subject, a sentence. The last line is the verdict.";
+/// What `--help` says at its end.
+pub(crate) const EXIT_CODES: &str =
+    "Exit codes: 0 all fine, 1 something would not work, 2 the configuration cannot be used.";
+/// The configuration cannot be used.
+const EXIT_CONFIG: u8 = 2;
+/// Something would not work.
+const EXIT_FAILED: u8 = 1;
+
+/// Checks the configuration at `zoo_cfg` and prints what it finds.
+pub(crate) fn run(
+    zoo_cfg: &Path,
+    id: Option<ServerId>,
+    env: impl Iterator<Item = (String, String)>,
+) -> ExitCode {
+    let mut report = Report::new(Terminal::stdout());
+    match Config::load(zoo_cfg, id, env) {
+        Ok(loaded) => examine(&loaded, &mut report),
+        Err(complaints) => {
+            refuse(&complaints, &mut report);
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+fn refuse(complaints: &Complaints, report: &mut Report) {
+    for complaint in &complaints.0 {
+        report.fail(Subject::Config, &complaint.to_string());
+    }
+    report.verdict(|counts| {
+        let mistakes = counts.fail;
+        format!("the configuration cannot be used: {mistakes} to correct")
+    });
+}
+
+fn examine(loaded: &Loaded, report: &mut Report) -> ExitCode {
+    let config = &loaded.config;
+    understood::explain(config, report);
+    for warning in &loaded.warnings {
+        report.warn(Subject::Config, &warning.to_string());
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report.fail(
+                Subject::Verdict,
+                &format!("the check cannot start: {error}"),
+            );
+            return ExitCode::from(EXIT_FAILED);
+        }
+    };
+    let master = runtime.block_on(async {
+        let master = ensemble::look(config).await.report(report);
+        ports::check(config, report).await;
+        master
+    });
+    // A name that is still being resolved is not waited for.
+    runtime.shutdown_background();
+    conclude(config, master.as_deref(), report)
+}
+
+fn conclude(config: &Config, master: Option<&str>, report: &mut Report) -> ExitCode {
+    let clients = match &config.clients.addr {
+        Some(addr) => format!("serve clients at {}", understood::place(addr)),
+        None => "serve no client".to_owned(),
+    };
+    let counts = report.verdict(|counts| match (counts.fail, master) {
+        (0, Some(master)) => {
+            let warnings = match counts.warn {
+                0 => String::new(),
+                1 => "; 1 warning".to_owned(),
+                n => format!("; {n} warnings"),
+            };
+            format!("Outpost would attach to {master} and {clients}{warnings}")
+        }
+        (1, _) => "1 thing would not work".to_owned(),
+        (n, _) => format!("{n} things would not work"),
+    });
+    match counts.fail {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(EXIT_FAILED),
+    }
+}

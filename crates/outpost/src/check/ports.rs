@@ -1,0 +1,100 @@
+//! Our own ports: could `outpost run` listen on them?
+//!
+//! Each is bound for a moment and never listened on, so nobody can connect.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use outpost::config::Config;
+use outpost_wire::membership::Endpoint;
+use tokio::net::{TcpSocket, lookup_host};
+
+use super::report::{Report, Subject};
+use super::understood::place;
+
+/// Tries all ports.
+pub(super) async fn check(config: &Config, report: &mut Report) {
+    let wanted = wanted(config);
+    for (n, (key, endpoint)) in wanted.iter().enumerate() {
+        let place = place(endpoint);
+        let clash = wanted[..n]
+            .iter()
+            .find(|(_, other)| clashes(endpoint, other));
+        let found = match clash {
+            Some((other, _)) => Err(format!("{other} is the same")),
+            None => bind(endpoint).await.map_err(|error| why(&error)),
+        };
+        match found {
+            Ok(()) => report.ok(Subject::Ports, &format!("{key}: {place} is free")),
+            Err(why) => {
+                report.fail(
+                    Subject::Ports,
+                    &format!("{key}: {place} cannot be had: {why}"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether two endpoints want one port.
+fn clashes(one: &Endpoint, other: &Endpoint) -> bool {
+    let same_host = one.host == other.host || one.is_wildcard() || other.is_wildcard();
+    one.port != 0 && one.port == other.port && same_host
+}
+
+/// The keys that open ports, and where.
+fn wanted(config: &Config) -> Vec<(&'static str, &Endpoint)> {
+    let clients = config.clients.addr.as_ref();
+    let admin = config.admin.as_ref().map(|admin| &admin.addr);
+    let metrics = config.metrics.as_ref();
+    [
+        ("clientPort", clients),
+        ("admin.serverPort", admin),
+        ("metricsProvider.httpPort", metrics),
+    ]
+    .into_iter()
+    .filter_map(|(key, endpoint)| Some((key, endpoint?)))
+    .collect()
+}
+
+/// Binds as `outpost run` does: of several addresses the first that can be had.
+async fn bind(endpoint: &Endpoint) -> io::Result<()> {
+    let addresses: Vec<SocketAddr> = if endpoint.is_wildcard() {
+        vec![
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, endpoint.port)),
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, endpoint.port)),
+        ]
+    } else {
+        let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
+        found.collect()
+    };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match bind_at(address) {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind_at(address: SocketAddr) -> io::Result<()> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As for the real thing: connections that linger from an earlier life are no obstacle.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)
+}
+
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "it is taken; is Outpost or another server running here already?".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege".to_owned(),
+        _ => error.to_string(),
+    }
+}

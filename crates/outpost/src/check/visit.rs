@@ -1,0 +1,182 @@
+//! One look at one door of one server: is it open, and who is behind it?
+//!
+//! The only thing ever said to a quorum port is the OBSERVERINFO with which the link begins too. It gets one
+//! answer, then the connection is closed: nothing is synchronised, and the leader counts no learner.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use outpost::config::Config;
+use outpost_forward::Candidate;
+use outpost_forward::learner::{Learner, Settings};
+use outpost_mirror::TreeOptions;
+use outpost_wire::Zxid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout_at;
+
+/// How long one visit may take: name, connection and answer together.
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+/// Longest data of a packet worth waiting for: LEADERINFO has four bytes.
+const PACKET_BYTES_MAX: usize = 4 << 10;
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Name {
+    /// It is an address.
+    Address,
+    /// It was looked up.
+    Resolved(Vec<IpAddr>),
+    /// It has no address, or nobody says.
+    Unknown(String),
+}
+
+/// What was found at a door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Door {
+    /// There is no address to go to.
+    Nowhere,
+    /// The host says that nobody listens.
+    Refused(Duration),
+    /// The host cannot be reached.
+    Unreachable(String),
+    /// Nothing came back at all.
+    Silent,
+    /// Connected.
+    Open(Duration),
+}
+
+/// What came of knocking: the connection, if there is one, is for the visitor to use and close.
+pub(super) struct Knock {
+    pub(super) name: Name,
+    pub(super) door: Door,
+    pub(super) stream: Option<TcpStream>,
+}
+
+/// What came of an OBSERVERINFO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It leads, in this epoch.
+    Leads {
+        /// The epoch it offers.
+        epoch: u32,
+        /// From OBSERVERINFO to the answer.
+        after: Duration,
+        /// Whether it is of 3.3.
+        legacy: bool,
+    },
+    /// It listens, but has not answered as a leader; and why.
+    Mute(String),
+}
+
+/// Looks a host up and tries its addresses in order, as the link does.
+pub(super) async fn knock(host: &str, port: u16, deadline: Instant) -> Knock {
+    let (name, addresses) = resolve(host, port, deadline).await;
+    let mut door = Door::Nowhere;
+    for address in addresses {
+        let began = Instant::now();
+        match timeout_at(deadline.into(), TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let (door, stream) = (Door::Open(began.elapsed()), Some(stream));
+                return Knock { name, door, stream };
+            }
+            Ok(Err(error)) => door = closed(&error, began.elapsed()),
+            Err(_) => door = Door::Silent,
+        }
+    }
+    let stream = None;
+    Knock { name, door, stream }
+}
+
+fn closed(error: &io::Error, after: Duration) -> Door {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Door::Refused(after),
+        _ => Door::Unreachable(error.to_string()),
+    }
+}
+
+async fn resolve(host: &str, port: u16, deadline: Instant) -> (Name, Vec<SocketAddr>) {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return (Name::Address, vec![SocketAddr::new(address, port)]);
+    }
+    let addresses: Vec<SocketAddr> =
+        match timeout_at(deadline.into(), lookup_host((host, port))).await {
+            Ok(Ok(found)) => found.collect(),
+            Ok(Err(error)) => return (Name::Unknown(error.to_string()), Vec::new()),
+            Err(_) => {
+                let text = "the name service does not answer in time".to_owned();
+                return (Name::Unknown(text), Vec::new());
+            }
+        };
+    if addresses.is_empty() {
+        return (Name::Unknown("it has no address".to_owned()), addresses);
+    }
+    let mut found: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
+    found.dedup();
+    (Name::Resolved(found), addresses)
+}
+
+/// Says OBSERVERINFO and waits for LEADERINFO, then closes.
+pub(super) async fn introduce(
+    mut stream: TcpStream,
+    candidate: &Candidate,
+    config: &Config,
+    deadline: Instant,
+) -> Answer {
+    let exchange = exchange(&mut stream, candidate, config);
+    let answer = match timeout_at(deadline.into(), exchange).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            Answer::Mute("it does not answer in time: an election may be under way".to_owned())
+        }
+    };
+    // The other end has said what it had to say; whether the goodbye arrives does not matter.
+    let _ = stream.shutdown().await;
+    answer
+}
+
+async fn exchange(stream: &mut TcpStream, candidate: &Candidate, config: &Config) -> Answer {
+    let began = Instant::now();
+    let mut learner = Learner::new(settings(candidate, config), began);
+    let mut output = Vec::new();
+    learner.take_output(&mut output);
+    if let Err(error) = stream.write_all(&output).await {
+        return Answer::Mute(format!("the connection fails: {error}"));
+    }
+    let mut input = BytesMut::new();
+    loop {
+        match stream.read_buf(&mut input).await {
+            Ok(0) => return Answer::Mute("it closes the connection without LEADERINFO".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Answer::Mute(format!("the connection fails: {error}")),
+        }
+        let handled = learner.handle_input(Instant::now(), &mut input, &|_| {});
+        // Whatever follows the first answer is not for us.
+        if learner.is_registered() {
+            return Answer::Leads {
+                epoch: learner.epoch(),
+                after: began.elapsed(),
+                legacy: learner.master_is_legacy(),
+            };
+        }
+        if let Err(lost) = handled {
+            return Answer::Mute(format!("it is no leader of a ZooKeeper ensemble: {lost}"));
+        }
+    }
+}
+
+fn settings(candidate: &Candidate, config: &Config) -> Settings {
+    Settings {
+        server_id: config.id,
+        last_zxid: Zxid::ZERO,
+        accepted_epoch: 0,
+        master: Some(candidate.server),
+        master_is_legacy: false,
+        packet_bytes_max: PACKET_BYTES_MAX,
+        init_timeout: config.ticks.init_timeout(),
+        sync_timeout: config.ticks.sync_timeout(),
+        tree: TreeOptions::default(),
+    }
+}

@@ -1,0 +1,76 @@
+//! What the commands print on standard output: line by line, in colour only on a terminal.
+//!
+//! Logging is not done here. A reader that went away (`outpost check | head`) does not stop a command.
+
+use std::io::{IsTerminal, Write};
+
+/// What a piece of text means to its reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warning,
+    /// Not as it should be.
+    Bad,
+    /// The thing to see.
+    Strong,
+    /// Only for those who look for it.
+    Faint,
+}
+
+impl Tone {
+    const fn code(self) -> &'static str {
+        match self {
+            Tone::Good => "32",
+            Tone::Warning => "33",
+            Tone::Bad => "31",
+            Tone::Strong => "1",
+            Tone::Faint => "2",
+        }
+    }
+}
+
+/// Standard output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    colours: bool,
+}
+
+impl Terminal {
+    /// Standard output, with colours if it is a terminal and its owner wants them (`NO_COLOR`).
+    pub(crate) fn stdout() -> Terminal {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Terminal {
+            colours: std::io::stdout().is_terminal() && !unwanted && !dumb,
+        }
+    }
+
+    /// Prints one line.
+    pub(crate) fn line(self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        // Nobody reads any more: the exit code still says how it went.
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    }
+
+    /// The text in the colour of its tone, or as it is.
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
+        match self.colours {
+            true => format!("\x1b[{}m{text}\x1b[0m", tone.code()),
+            false => text.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_colours_text_stays_as_it_is() {
+        let (plain, coloured) = (Terminal { colours: false }, Terminal { colours: true });
+        assert_eq!(plain.paint(Tone::Bad, "no"), "no");
+        assert_eq!(coloured.paint(Tone::Bad, "no"), "\x1b[31mno\x1b[0m");
+    }
+}
