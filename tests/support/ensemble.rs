@@ -12,6 +12,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::permits::Permit;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::run_dir::{RunDir, source_dir};
@@ -208,8 +209,9 @@ pub struct Ensemble {
     servers: Vec<Server>,
     listed: Vec<(u64, Ports)>,
     taken: Mutex<Vec<u64>>,
-    // Last, so that the files go after the processes that write them.
+    // After the servers, so that the files go after the processes that write them.
     dir: RunDir,
+    _permit: Permit,
 }
 
 impl Ensemble {
@@ -226,6 +228,7 @@ impl Ensemble {
     /// # Panics
     /// When that has not come about after 90 seconds.
     pub fn with(settings: Settings) -> Self {
+        let permit = Permit::acquire();
         let dir = RunDir::new(settings.version.number());
         let servers: Vec<Server> = (1..=settings.voters as u64)
             .map(|id| Server {
@@ -244,6 +247,7 @@ impl Ensemble {
             servers,
             listed,
             taken: Mutex::default(),
+            _permit: permit,
             dir,
         };
         for server in &ensemble.servers {

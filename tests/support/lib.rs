@@ -13,6 +13,7 @@ pub mod ensemble;
 pub mod four_letter;
 pub mod jars;
 pub mod observer;
+mod permits;
 pub mod ports;
 pub mod process;
 pub mod raw;

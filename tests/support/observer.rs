@@ -241,6 +241,11 @@ impl Observer {
                 outpost
             }
         };
+        // Variables of the tests are no settings of Outpost's.
+        let ours = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("OUTPOST_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
+            command.env_remove(name);
+        }
         command.envs(environment.iter().map(|(key, value)| (key, value)));
         command
     }

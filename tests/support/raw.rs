@@ -578,6 +578,19 @@ impl RawClient {
         assert!(reply.header.err.is_ok(), "sync fails: {:?}", reply.header);
     }
 
+    /// Pings; the zxid that the server has applied.
+    ///
+    /// # Panics
+    /// When the connection is lost.
+    pub fn ping(&mut self) -> Zxid {
+        let session = self.session.id;
+        let reply = self.try_request_body(OpCode::Ping, &[]);
+        reply
+            .unwrap_or_else(|error| panic!("session {session} lost its connection: {error}"))
+            .header
+            .zxid
+    }
+
     /// Adds an identity of scheme `digest` to the connection.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
-use outpost_wire::{Acl, ErrorCode, Stat};
+use outpost_wire::{Acl, ErrorCode, Stat, Zxid};
 
 use crate::raw::RawClient;
 use crate::{four_letter, wait};
@@ -116,20 +116,32 @@ impl Node {
 /// # Panics
 /// When they differ, or do not come to rest.
 pub fn assert_same_tree(first: SocketAddr, second: SocketAddr) {
+    assert_same_tree_but(first, second, |_| ());
+}
+
+/// As [`assert_same_tree`], with `forget` applied to every Stat before they are compared.
+///
+/// # Panics
+/// As [`assert_same_tree`].
+pub fn assert_same_tree_but(first: SocketAddr, second: SocketAddr, forget: impl Fn(&mut Stat)) {
     let mut clients = [first, second].map(|server| {
         let mut client = RawClient::connect(server, 10_000);
         client.authenticate("super:secret");
         client
     });
     let what = format!("{first} and {second} to rest at the same zxid");
-    let [left, right] = wait::until(&what, REST_LIMIT, || {
+    let mut dumps = wait::until(&what, REST_LIMIT, || {
         clients.iter_mut().for_each(RawClient::sync);
-        let before = resting_zxid(first, second)?;
+        let before = resting_zxid(&mut clients)?;
         let mut dumps = clients.each_mut().map(TreeDump::of);
         dumps[0].ephemerals = ephemerals(first);
         dumps[1].ephemerals = ephemerals(second);
-        (resting_zxid(first, second)? == before).then_some(dumps)
+        (resting_zxid(&mut clients)? == before).then_some(dumps)
     });
+    for node in dumps.iter_mut().flat_map(|dump| dump.nodes.values_mut()) {
+        forget(&mut node.stat);
+    }
+    let [left, right] = dumps;
     assert!(left.nodes.len() > 1, "{first} shows an empty tree");
     let differences = left.differences(&right);
     if !differences.is_empty() {
@@ -149,9 +161,10 @@ pub fn assert_same_tree(first: SocketAddr, second: SocketAddr) {
     }
 }
 
-fn resting_zxid(first: SocketAddr, second: SocketAddr) -> Option<u64> {
-    let zxid = four_letter::zxid(first)?;
-    (four_letter::zxid(second)? == zxid).then_some(zxid)
+/// The zxid that both servers show, if they show the same.
+fn resting_zxid(clients: &mut [RawClient; 2]) -> Option<Zxid> {
+    let [first, second] = clients.each_mut().map(RawClient::ping);
+    (first == second).then_some(first)
 }
 
 fn read_node(client: &mut RawClient, path: &BString) -> Result<(Node, Vec<BString>), ErrorCode> {

@@ -239,7 +239,10 @@ async fn ephemerals(client: &Client, other: Client, root: &str) -> Result<(), Er
     let path = format!("{root}/ephemeral");
     let ephemeral = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
     other.create(&path, b"", &ephemeral).await?;
-    assert_eq!(other.list_ephemerals(root).await?, [path.clone()]);
+    assert_eq!(
+        other.list_ephemerals(root).await?,
+        std::slice::from_ref(&path)
+    );
     let (stat, gone) = client.check_and_watch_stat(&path).await?;
     assert_eq!(
         stat.map(|stat| stat.ephemeral_owner),
