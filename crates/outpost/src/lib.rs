@@ -3,14 +3,20 @@
 //! [`Outpost::build`] binds every socket, [`Outpost::run`] serves until it is told to stop, then drains.
 //! Birth and death are one function each, to be read from top to bottom.
 
+pub mod admin;
 pub mod config;
+pub mod distribution;
 pub mod limits;
+pub mod metrics;
+pub mod readiness;
+pub mod report;
 pub mod serve;
 pub mod stats;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,10 +25,13 @@ use outpost_mirror::acl::AclRules;
 use outpost_mirror::{Mirror, TreeOptions};
 use outpost_wire::membership::Endpoint;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::readiness::Readiness;
+use crate::report::Facts;
 use crate::serve::auth::AuthRules;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
@@ -36,6 +45,11 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// Length of the accept queue where the configuration leaves it to the system.
 const BACKLOG: u32 = 1024;
+
+/// How long a connection to the metrics port may last where there is no admin server to say so.
+const METRICS_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The trace mask of a Java server that was not told another (`ZooTrace`).
+const TRACE_MASK: i64 = 306;
 
 /// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +74,8 @@ pub struct Outpost {
     config: Config,
     service: Arc<Service>,
     clients: Option<TcpListener>,
+    admin: Option<TcpListener>,
+    metrics: Option<TcpListener>,
     link_thread: JoinHandle<()>,
 }
 
@@ -73,6 +89,7 @@ impl Outpost {
             Some(endpoint) => Some(bind("clientPort", endpoint, config.clients.backlog).await?),
             None => None,
         };
+        let (admin, metrics) = (bind_admin(&config).await, bind_metrics(&config).await?);
         let tree = TreeOptions {
             extended_types: config.agreed.extended_types,
             compare_digests: config.agreed.digest,
@@ -103,11 +120,17 @@ impl Outpost {
             clients: table,
             local_sessions,
             stats,
+            facts: Facts::new(&config, clients.as_ref().and_then(port_of)),
+            readiness: Readiness::default(),
+            listings: Semaphore::new(limits::LISTINGS_MAX),
+            trace_mask: AtomicI64::new(TRACE_MASK),
         });
         Ok(Outpost {
             config,
             service,
             clients,
+            admin,
+            metrics,
             link_thread,
         })
     }
@@ -115,6 +138,16 @@ impl Outpost {
     /// Where clients connect, if anywhere: the port is the real one even where 0 was configured.
     pub fn client_address(&self) -> Option<SocketAddr> {
         self.clients.as_ref()?.local_addr().ok()
+    }
+
+    /// Where operators ask, if anywhere.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.local_addr().ok()
+    }
+
+    /// Where Prometheus asks, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
     }
 
     /// What every connection uses; for those who want to look inside.
@@ -132,10 +165,13 @@ impl Outpost {
             config,
             service,
             clients,
+            admin,
+            metrics,
             link_thread,
         } = self;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let operators = Operators::start(&config, &service, admin, metrics);
         let (workers, worker_threads) = Workers::start(config.workers.get(), &service)?;
         let workers = Arc::new(workers);
         if let Some(listener) = clients {
@@ -156,6 +192,7 @@ impl Outpost {
         shutdown.await;
 
         tracing::info!(clients = service.clients.len(), "draining");
+        service.readiness.stop();
         stop.cancel();
         tasks.close();
         tasks.wait().await;
@@ -164,8 +201,45 @@ impl Outpost {
         drop(service);
         join("link", vec![link_thread]).await;
         join("worker", worker_threads).await;
+        operators.stop().await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// The HTTP servers for operators. They go last, so that the end can be watched.
+struct Operators {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Operators {
+    fn start(
+        config: &Config,
+        service: &Arc<Service>,
+        admin: Option<TcpListener>,
+        metrics: Option<TcpListener>,
+    ) -> Operators {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let settings = config.admin.as_ref();
+        let idle = settings.map_or(METRICS_IDLE_TIMEOUT, |admin| admin.idle_timeout);
+        let commands = settings.map(|admin| admin.command_url.clone());
+        let commands = commands.unwrap_or_default();
+        let servers = [
+            admin.map(|listener| (listener, admin::admin(Arc::clone(service), commands))),
+            metrics.map(|listener| (listener, admin::metrics(Arc::clone(service)))),
+        ];
+        for (listener, answerer) in servers.into_iter().flatten() {
+            let stopped = stop.clone().cancelled_owned();
+            tasks.spawn(admin::http::serve(listener, answerer, idle, stopped));
+        }
+        tasks.close();
+        Operators { stop, tasks }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
     }
 }
 
@@ -222,6 +296,34 @@ async fn sweep_local_sessions(
             .local_sessions
             .sweep(&service.clients, Instant::now());
     }
+}
+
+/// Listens for operators. A port that is taken is no reason not to serve clients, as for a Java server.
+async fn bind_admin(config: &Config) -> Option<TcpListener> {
+    let addr = &config.admin.as_ref()?.addr;
+    let bound = bind("admin.serverPort", addr, None).await;
+    bound
+        .inspect_err(|error| tracing::warn!("{error}; going on without the admin server"))
+        .ok()
+}
+
+/// Listens for Prometheus. Only a port that was asked for must be there.
+async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    let Some(addr) = &config.metrics else {
+        return Ok(None);
+    };
+    match bind("metricsProvider.httpPort", addr, None).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.metrics_required => Err(error),
+        Err(error) => {
+            tracing::warn!("{error}; going on without the port for Prometheus");
+            Ok(None)
+        }
+    }
+}
+
+fn port_of(listener: &TcpListener) -> Option<u16> {
+    Some(listener.local_addr().ok()?.port())
 }
 
 /// Listens on an endpoint. A wildcard host means both families, as for a Java server.

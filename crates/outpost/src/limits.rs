@@ -41,6 +41,19 @@ pub const FIRST_READ_BYTES: usize = 4 << 10;
 /// Read buffer of a connection that sends much.
 pub const READ_BYTES: usize = 64 << 10;
 
+/// Four-letter words with an answer as long as there are connections or watches that are being made or
+/// written at one time: further ones wait.
+pub const LISTINGS_MAX: usize = 4;
+
+/// HTTP connections to the admin port, and as many to the metrics port: further ones wait to be accepted.
+pub const HTTP_CONNECTIONS_MAX: usize = 32;
+
+/// Request line and headers of one HTTP request, in bytes: cut.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Headers of one HTTP request: cut.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
 // A client that is told to wait is not cut by the answers already under way.
 const _: () = assert!(OUTBOX_BYTES_PAUSE <= 4 << 20);
 // One frame of the largest default size always fits into the pipeline.

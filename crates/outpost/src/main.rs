@@ -115,6 +115,12 @@ async fn live(config: Config) -> Result<(), outpost::StartError> {
     if let Some(address) = outpost.client_address() {
         tracing::info!(%address, "listening for clients");
     }
+    if let Some(address) = outpost.admin_address() {
+        tracing::info!(%address, "listening for operators: /ready, /metrics, /commands");
+    }
+    if let Some(address) = outpost.metrics_address() {
+        tracing::info!(%address, "listening for Prometheus: /metrics");
+    }
     outpost
         .run(async move {
             tokio::select! {

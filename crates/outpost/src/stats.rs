@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::distribution::{Buckets, Distribution};
 use crate::serve::client::Latency;
 
 /// Counters of one worker. Only its thread writes to them.
@@ -33,12 +34,14 @@ struct LatencyCells {
     max: AtomicU64,
     sum: AtomicU64,
     count: AtomicU64,
+    buckets: Buckets,
 }
 
 impl LatencyCells {
     /// Several writers only ever lose a minimum or maximum of the same instant.
     fn note(&self, ms: u64, replies: u64) {
         let before = self.count.fetch_add(replies, Ordering::Relaxed);
+        self.buckets.note(ms, replies);
         self.sum.fetch_add(ms * replies, Ordering::Relaxed);
         self.max.fetch_max(ms, Ordering::Relaxed);
         if before == 0 {
@@ -62,6 +65,7 @@ impl LatencyCells {
         for cell in [&self.min, &self.max, &self.sum, &self.count] {
             cell.store(0, Ordering::Relaxed);
         }
+        self.buckets.reset();
     }
 }
 
@@ -87,6 +91,10 @@ pub struct Stats {
     writes: LatencyCells,
     /// Frames sent by the apply thread: answers of writes, and notifications.
     pub pushed: AtomicU64,
+    /// Watch events among them.
+    pub notifications: AtomicU64,
+    /// Bytes of those watch events.
+    pub notification_bytes: AtomicU64,
     /// Connections accepted.
     pub accepted: AtomicU64,
     /// Connections refused because of a limit.
@@ -119,6 +127,8 @@ impl Stats {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             writes: LatencyCells::default(),
             pushed: AtomicU64::new(0),
+            notifications: AtomicU64::new(0),
+            notification_bytes: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -142,6 +152,14 @@ impl Stats {
     pub fn note_write(&self, ms: u64) {
         self.pushed.fetch_add(1, Ordering::Relaxed);
         self.writes.note(ms, 1);
+    }
+
+    /// Counts a watch event of so many bytes.
+    pub fn note_notification(&self, bytes: usize) {
+        self.pushed.fetch_add(1, Ordering::Relaxed);
+        self.notifications.fetch_add(1, Ordering::Relaxed);
+        self.notification_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// The sum of one counter over all workers.
@@ -174,6 +192,22 @@ impl Stats {
     /// Latencies of writes that came back.
     pub fn write_latency(&self) -> Latency {
         self.writes.get()
+    }
+
+    /// Latencies of reads by size, ms.
+    pub fn read_distribution(&self) -> Distribution {
+        let mut all = Distribution::default();
+        for worker in &self.workers {
+            all.add(&worker.latency.buckets);
+        }
+        all
+    }
+
+    /// Latencies of writes by size, ms.
+    pub fn write_distribution(&self) -> Distribution {
+        let mut all = Distribution::default();
+        all.add(&self.writes.buckets);
+        all
     }
 
     /// Latencies of all requests.

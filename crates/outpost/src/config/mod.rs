@@ -65,8 +65,10 @@ pub struct Config {
     pub four_letter_words: FourLetterWords,
     /// The admin server; `None` if it is switched off.
     pub admin: Option<Admin>,
-    /// Where Prometheus finds the metrics; `None` if no Prometheus provider is configured.
+    /// Where Prometheus finds the metrics; `None` if another provider is configured.
     pub metrics: Option<Endpoint>,
+    /// Whether the configuration names the provider or its port, so that a port that is taken is a mistake.
+    pub metrics_required: bool,
     /// `outpost.workers`: threads that serve clients; by default one per core.
     pub workers: NonZeroUsize,
     /// `outpost.hold`: how long a detached mirror serves at most; by default `syncLimit` ticks. Zero closes

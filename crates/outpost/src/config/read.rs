@@ -73,7 +73,7 @@ pub(super) fn config(
     let auth = auth(settings);
     let four_letter_words = four_letter_words(settings, read_only_mode);
     let admin = admin(settings);
-    let metrics = metrics(settings);
+    let (metrics, metrics_required) = metrics(settings);
     let workers = workers(settings);
     let hold = settings
         .millis("outpost.hold", 0)
@@ -101,6 +101,7 @@ pub(super) fn config(
         four_letter_words,
         admin,
         metrics,
+        metrics_required,
         workers,
         hold,
         writes_in_flight_max: usize::try_from(writes).ok()?,
@@ -554,25 +555,26 @@ fn admin(settings: &mut Settings) -> Option<Admin> {
     })
 }
 
-fn metrics(settings: &mut Settings) -> Option<Endpoint> {
+/// Without a provider there is one here: nobody should fly blind because of a missing line.
+fn metrics(settings: &mut Settings) -> (Option<Endpoint>, bool) {
     let class = settings.get("metricsProvider.className");
     let host = settings
         .host("metricsProvider.httpHost")
         .unwrap_or(WILDCARD_HOST.to_owned());
-    let port = settings
-        .port("metricsProvider.httpPort")
-        .unwrap_or(METRICS_PORT);
+    let port = settings.port("metricsProvider.httpPort");
+    let required = class.is_some() || port.is_some();
+    let endpoint = Endpoint::new(host, port.unwrap_or(METRICS_PORT));
     let class_name = class.as_ref().map_or("", |class| class.value.as_str());
     match class_name.rsplit('.').next().unwrap_or_default() {
-        "PrometheusMetricsProvider" => return Some(Endpoint::new(host, port)),
-        "" | "DefaultMetricsProvider" | "NullMetricsProvider" => {}
+        "" | "PrometheusMetricsProvider" => return (Some(endpoint), required),
+        "DefaultMetricsProvider" | "NullMetricsProvider" => {}
         _ => complain_of_metrics_class(settings, class.as_ref()),
     }
     if let Some(setting) = settings.get("metricsProvider.httpPort") {
         let text = format!("has no effect without metricsProvider.className={PROMETHEUS}");
         settings.warn(&setting, &text);
     }
-    None
+    (None, false)
 }
 
 fn complain_of_metrics_class(settings: &mut Settings, class: Option<&Setting>) {

@@ -131,7 +131,8 @@ fn defaults_are_those_of_a_java_observer() {
     let admin = config.admin.unwrap();
     assert_eq!(admin.addr, Endpoint::new("0.0.0.0", 8080));
     assert_eq!(admin.command_url, "/commands");
-    assert_eq!(config.metrics, None);
+    assert_eq!(config.metrics, Some(Endpoint::new("0.0.0.0", 7000)));
+    assert!(!config.metrics_required);
     assert_eq!(config.hold, Duration::from_secs(15));
 }
 
@@ -251,12 +252,41 @@ fn a_file_with_nearly_everything_in_it_is_read_to_the_letter() {
     assert_eq!(admin.command_url, "/zk");
     assert_eq!(admin.idle_timeout, Duration::from_secs(5));
     assert_eq!(config.metrics, Some(Endpoint::new("127.0.0.1", 7001)));
+    assert!(config.metrics_required);
     assert_eq!(
         (config.workers.get(), config.writes_in_flight_max),
         (8, 1000)
     );
     assert_eq!(config.hold, Duration::ZERO);
     assert_eq!(config.drain_timeout, Duration::from_secs(3));
+}
+
+#[test]
+fn metrics_are_shown_unless_another_provider_is_named() {
+    let class = "org.apache.zookeeper.metrics";
+    for (lines, port, required) in [
+        (String::new(), Some(7000), false),
+        ("metricsProvider.httpPort=7070".to_owned(), Some(7070), true),
+        (
+            format!("metricsProvider.className={class}.prometheus.PrometheusMetricsProvider"),
+            Some(7000),
+            true,
+        ),
+        (
+            format!("metricsProvider.className={class}.impl.DefaultMetricsProvider"),
+            None,
+            false,
+        ),
+        (
+            format!("metricsProvider.className={class}.impl.NullMetricsProvider"),
+            None,
+            false,
+        ),
+    ] {
+        let config = Setup::least_and(&lines).loaded().config;
+        assert_eq!(config.metrics.map(|addr| addr.port), port, "{lines}");
+        assert_eq!(config.metrics_required, required, "{lines}");
+    }
 }
 
 #[test]
@@ -431,7 +461,11 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
             false,
         ),
         ("metricsProvider.exportJvmInfo=true", true),
-        ("metricsProvider.httpPort=7000", true),
+        ("metricsProvider.httpPort=7000", false),
+        (
+            "metricsProvider.httpPort=7000\nmetricsProvider.className=a.NullMetricsProvider",
+            true,
+        ),
         ("skipACL=yes", true),
         ("skipACL=no", false),
         ("my.own=1", true),
@@ -676,8 +710,8 @@ fn the_manual_lists_every_key_and_what_is_done_about_it() {
     let mut documented: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut verdict = "";
     for line in manual.lines() {
-        if let Some(heading) = line.strip_prefix("### ") {
-            verdict = match heading {
+        if let Some(heading) = line.strip_prefix("##") {
+            verdict = match heading.trim_start_matches(['#', ' ']) {
                 "Honoured keys" => "honoured",
                 "Keys without effect" => "ignored",
                 "Refused keys" => "refused",

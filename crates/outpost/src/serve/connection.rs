@@ -265,11 +265,9 @@ impl Connection {
     }
 
     async fn answer_word(&mut self, word: four_letter::Word) -> Result<(), Ended> {
-        self.worker.note_turn(1, 1, 0, 0);
-        let text = four_letter::answer(&self.service, word, &mut self.stream, &self.input).await?;
-        tokio::io::AsyncWriteExt::write_all(&mut self.stream, text.as_bytes()).await?;
-        tokio::io::AsyncWriteExt::shutdown(&mut self.stream).await?;
-        Ok(())
+        let (stream, input) = (&mut self.stream, &self.input);
+        let (service, client) = (&self.service, &self.client);
+        four_letter::serve(service, client, &self.worker, word, stream, input).await
     }
 
     /// When the connection counts as dead unless something comes. ZooKeeper counts output as a sign

@@ -79,6 +79,14 @@ impl LocalSessions {
             .collect()
     }
 
+    /// All local sessions and when each expires unless its client shows itself.
+    pub fn expiries(&self) -> Vec<(SessionId, Instant)> {
+        self.sessions
+            .iter()
+            .map(|entry| (*entry.key(), entry.expires))
+            .collect()
+    }
+
     /// Extends the sessions whose clients have shown themselves and ends those that have not for
     /// longer than their timeout. To be called once a tick.
     pub fn sweep(&self, clients: &Clients, now: Instant) {

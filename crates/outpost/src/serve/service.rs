@@ -1,12 +1,16 @@
 //! What every connection needs: the mirror, the link, the other clients, and the rules.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use outpost_forward::Link;
 use outpost_mirror::Mirror;
 use outpost_wire::ServerId;
+use tokio::sync::Semaphore;
 
+use crate::readiness::Readiness;
+use crate::report::Facts;
 use crate::serve::auth::AuthRules;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::LocalSessions;
@@ -50,6 +54,14 @@ pub struct Service {
     pub gate: Gate,
     /// Figures.
     pub stats: Arc<Stats>,
+    /// What is told about this server.
+    pub facts: Facts,
+    /// Whether new clients are welcome.
+    pub readiness: Readiness,
+    /// Listings that may be made at one time: they are long.
+    pub listings: Semaphore,
+    /// What the words `gtmk` and `stmk` ask for and set; nothing is traced by it.
+    pub trace_mask: AtomicI64,
 }
 
 impl Service {
