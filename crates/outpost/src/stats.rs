@@ -89,7 +89,8 @@ pub struct Stats {
     workers: Vec<Arc<WorkerStats>>,
     /// Writes that came back, and how long they took.
     writes: LatencyCells,
-    /// Frames sent by the apply thread: answers of writes, and notifications.
+    /// Frames sent that no turn of a connection counts: answers of writes and of what waited behind them,
+    /// notifications, answers to connect requests.
     pub pushed: AtomicU64,
     /// Watch events among them.
     pub notifications: AtomicU64,
@@ -99,7 +100,7 @@ pub struct Stats {
     pub accepted: AtomicU64,
     /// Connections refused because of a limit.
     pub rejected: AtomicU64,
-    /// Connections that ended.
+    /// Connections that the client closed, or that failed.
     pub dropped: AtomicU64,
     /// Sessions asked for, new and coming back.
     pub connect_requests: AtomicU64,

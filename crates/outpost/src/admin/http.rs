@@ -114,6 +114,8 @@ async fn converse(stream: TcpStream, answerer: Arc<Answerer>, patience: Duration
         .header_read_timeout(patience)
         .max_buf_size(HTTP_HEAD_BYTES_MAX)
         .max_headers(HTTP_HEADERS_MAX)
+        // As Java writes them; some scripts search for `Content-Type`.
+        .title_case_headers(true)
         .keep_alive(false);
     let connection = server.serve_connection(TokioIo::new(stream), answer);
     match tokio::time::timeout(patience, connection).await {

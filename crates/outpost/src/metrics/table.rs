@@ -307,7 +307,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "connection_drop_count",
         "connections",
-        "Client connections that have ended.",
+        "Client connections that the client closed, or that failed.",
         |p| count(&p.stats.dropped),
     ),
     counter(

@@ -113,7 +113,7 @@ pub fn environment(version: &str) -> Vec<(&'static str, String)> {
         ("os.name", text(system.sysname())),
         ("os.arch", architecture().to_owned()),
         ("os.version", text(system.release())),
-        ("user.name", variable("USER")),
+        ("user.name", user().unwrap_or_else(|| "?".to_owned())),
         ("user.home", variable("HOME")),
         (
             "user.dir",
@@ -123,6 +123,18 @@ pub fn environment(version: &str) -> Vec<(&'static str, String)> {
         ("os.memory.max", megabytes(machine_memory())),
         ("os.memory.total", megabytes(memory.map(|m| m.resident))),
     ]
+}
+
+/// The name that goes with our user id, as Java finds it.
+fn user() -> Option<String> {
+    let id = rustix::process::getuid().as_raw().to_string();
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let of_line = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    };
+    users.lines().find_map(of_line)
 }
 
 fn path(path: &Path) -> String {

@@ -127,6 +127,24 @@ impl Latency {
     }
 }
 
+impl Figures {
+    /// Counts the answer to a forwarded request.
+    pub fn note_answer(&mut self, zxid: Zxid, ms: u64) {
+        self.sent += 1;
+        self.latency.note(ms, 1);
+        self.last_zxid = zxid;
+        self.last_response = Some(Instant::now());
+    }
+
+    /// Notes that the session was made: a Java server shows that as the first request.
+    pub fn note_session_made(&mut self, zxid: Zxid) {
+        self.last_op = Some(OpCode::CreateSession);
+        self.last_cxid = Some(Xid(0));
+        self.last_zxid = zxid;
+        self.last_response = Some(Instant::now());
+    }
+}
+
 impl Default for Figures {
     fn default() -> Figures {
         Figures {

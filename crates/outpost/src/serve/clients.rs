@@ -151,6 +151,7 @@ impl Clients {
                 return;
             };
             state.figures.sent += 1;
+            self.stats.pushed.fetch_add(1, Ordering::Relaxed);
             if granted {
                 state.phase = Phase::Open;
                 let (session, timeout_ms) = (client.session(), client.timeout_ms());
@@ -177,9 +178,7 @@ impl Clients {
             };
             let ms = u64::try_from(request.since.elapsed().as_millis()).unwrap_or(u64::MAX);
             state.ephemerals.settle(request.ephemeral_bytes);
-            state.figures.latency.note(ms, 1);
-            state.figures.sent += 1;
-            state.figures.last_zxid = view.tree.last_zxid();
+            state.figures.note_answer(view.tree.last_zxid(), ms);
             self.stats.note_write(ms);
             write_reply(state, request.path, request.error_instead);
             // Reads between two writes must not see the second, so they are served here and now.
@@ -216,6 +215,7 @@ impl Clients {
             }
         }
         state.figures.sent += 1;
+        self.stats.pushed.fetch_add(1, Ordering::Relaxed);
         true
     }
 }
@@ -259,8 +259,10 @@ impl Answers for Clients {
         self.give(&client, |state| {
             // A watch on a znode that the client may not read is used up in silence.
             if allows(event.acl, Perms::READ, &state.ids, &self.rules) {
-                state.figures.sent += 1;
+                let before = state.out.len();
                 reply::write_notification(&mut state.out, event.zxid, event.kind, event.path);
+                state.figures.sent += 1;
+                self.stats.note_notification(state.out.len() - before);
             }
         });
     }
@@ -273,6 +275,8 @@ impl Answers for Clients {
             // Without a connection that waits for it this was the upgrade of a local session.
             if applied.error.is_ok() {
                 client.touch();
+                let zxid = view.tree.last_zxid();
+                client.state().figures.note_session_made(zxid);
                 self.open(&client, true);
             } else {
                 client.cut("the leader refused its session");

@@ -211,9 +211,7 @@ impl Connection {
                     .service
                     .clients
                     .serve_next(&self.client, &mut state, view)
-            {
-                frames.sent += 1;
-            }
+            {}
             served.frames(&self.input, &mut state, &mut turn, &mut frames)?;
             turn.ends = state.phase == Phase::Ending || self.drained(&state, &turn);
             turn.reads = !turn.ends
@@ -296,7 +294,9 @@ impl Connection {
     /// Frees everything held for the connection. Its session stays, for the client to take elsewhere.
     fn bury(&self, ended: &Ended) {
         let stats = &self.service.stats;
-        stats.dropped.fetch_add(1, Ordering::Relaxed);
+        if matches!(ended, Ended::Closed | Ended::Io(_)) {
+            stats.dropped.fetch_add(1, Ordering::Relaxed);
+        }
         if matches!(ended, Ended::Malformed(_) | Ended::FrameLength(_)) {
             stats.malformed.fetch_add(1, Ordering::Relaxed);
         }
@@ -324,8 +324,8 @@ impl Frames {
     fn note(&self, state: &mut ClientState, began: Instant, zxid: Zxid) {
         let figures = &mut state.figures;
         figures.received += self.received;
+        figures.sent += self.sent;
         if self.reads > 0 {
-            figures.sent += self.reads;
             figures.latency.note(0, self.reads);
             figures.last_zxid = zxid;
             figures.last_response = Some(began);

@@ -53,9 +53,13 @@ pub fn connect(
     };
     let timeout_ms = service.negotiate(request.time_out);
     if request.session_id == SessionId::NONE {
-        opening.create(state, timeout_ms, request.read_only)
+        opening.create(state, timeout_ms, request.read_only);
     } else {
-        opening.take_back(state, &request, timeout_ms)
+        opening.take_back(state, &request, timeout_ms);
+    }
+    if !matches!(state.phase, Phase::Waiting { .. }) {
+        state.figures.sent += 1;
+        service.stats.pushed.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }
