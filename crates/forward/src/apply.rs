@@ -29,9 +29,6 @@ const CONFIG_PATH: &str = "/zookeeper/config";
 /// waits for microseconds.
 const BATCH_MAX: usize = 128;
 
-/// How often, at most, a differing digest makes the mirror be fetched anew.
-const HEAL_INTERVAL: Duration = Duration::from_secs(60);
-
 /// The apply thread's state.
 pub(crate) struct Apply {
     mirror: Arc<Mirror>,
@@ -41,8 +38,6 @@ pub(crate) struct Apply {
     hold: Hold,
     /// The mirror was found to differ: nothing more is applied until a fresh snapshot is here.
     diverged: bool,
-    /// When the mirror was last given up because of a digest.
-    healed: Option<Instant>,
     /// A tree that was replaced, to be dropped when nobody waits for the guard.
     retired: Option<Tree>,
 }
@@ -63,7 +58,6 @@ impl Apply {
             room,
             hold,
             diverged: false,
-            healed: None,
             retired: None,
         }
     }
@@ -149,9 +143,7 @@ impl Apply {
         if let Some(why) = &applied.diverged {
             return self.diverge(&why.to_string());
         }
-        if self.finds_difference(&applied) {
-            return;
-        }
+        self.compare(&applied);
         match self.shared.writes.answered_by(&entry.header) {
             Answer::NotOurs => {}
             Answer::Ours(pending) => self.answers.committed(&pending, &applied, view(guard)),
@@ -165,35 +157,25 @@ impl Apply {
         }
     }
 
-    /// Compares digests. True when the mirror is to be fetched anew. A difference that comes back soon
-    /// after that was done is only counted: a leader can also send a digest that fits no tree, and
-    /// fetching everything again would not make it fit.
-    fn finds_difference(&mut self, applied: &Applied) -> bool {
+    /// Counts how the digests compare, and tells the link thread, which draws the conclusion.
+    fn compare(&self, applied: &Applied) {
+        let status = &self.shared.status;
         match applied.digest {
-            DigestCheck::NotSent => false,
+            DigestCheck::NotSent => {}
             DigestCheck::Matches => {
-                self.shared
-                    .status
-                    .digests_compared
-                    .fetch_add(1, Ordering::Relaxed);
-                false
+                status.digests_compared.fetch_add(1, Ordering::Relaxed);
+                if self.shared.suspicion.lock().matches() {
+                    tracing::info!(zxid = %applied.zxid, "the tree's digest is the leader's again");
+                }
             }
             DigestCheck::Differs { ours, theirs } => {
-                let before = self
-                    .shared
-                    .status
-                    .digest_mismatches
-                    .fetch_add(1, Ordering::Relaxed);
-                if self.healed.is_some_and(|at| at.elapsed() < HEAL_INTERVAL) {
-                    tracing::debug!(zxid = %applied.zxid, before, "digest differs again");
-                    return false;
+                status.digests_compared.fetch_add(1, Ordering::Relaxed);
+                status.digest_mismatches.fetch_add(1, Ordering::Relaxed);
+                if self.shared.suspicion.lock().differs(Instant::now()) {
+                    let (ours, theirs) = (format!("{ours:x}"), format!("{theirs:x}"));
+                    tracing::warn!(zxid = %applied.zxid, ours, theirs,
+                        "the tree's digest differs from the leader's");
                 }
-                self.healed = Some(Instant::now());
-                let zxid = applied.zxid;
-                self.diverge(&format!(
-                    "digest after {zxid} is {ours:x}, the leader's {theirs:x}"
-                ));
-                true
             }
         }
     }

@@ -184,6 +184,10 @@ impl Wire {
                     // What came before the error is as good as ever.
                     self.take_events(shared, apply).await?;
                     outcome?;
+                    // The master's PINGs bring us here often enough.
+                    if shared.suspicion.lock().must_heal(Instant::now()) {
+                        return Err(Lost::Diverged);
+                    }
                     progress.show(self, shared);
                 }
                 wrote = writer.write(&self.output[written..]), if written < self.output.len() => {

@@ -17,6 +17,7 @@ pub mod learner;
 mod link;
 pub mod lost;
 pub mod status;
+mod suspicion;
 mod sync;
 pub mod writes;
 

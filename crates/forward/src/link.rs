@@ -21,6 +21,7 @@ use crate::hold::Attachment;
 use crate::learner::Settings;
 use crate::lost::Lost;
 use crate::status::{LinkState, LinkStatus};
+use crate::suspicion::Suspicion;
 use crate::writes::{Origin, Pending, Writes};
 
 /// What the link is told at its start. All bounds are the caller's to choose.
@@ -109,6 +110,8 @@ pub(crate) struct Shared {
     attachment: AtomicU64,
     pub(crate) give_up: Notify,
     diverged: AtomicBool,
+    /// What the digests of late have shown.
+    pub(crate) suspicion: Mutex<Suspicion>,
     pub(crate) in_flight_max: usize,
     pub(crate) apply_queue_bytes_max: usize,
     /// How long the apply queue may stay full.
@@ -166,6 +169,7 @@ impl Link {
             attachment: AtomicU64::new(0),
             give_up: Notify::new(),
             diverged: AtomicBool::new(false),
+            suspicion: Mutex::new(Suspicion::default()),
             in_flight_max: settings.in_flight_max,
             apply_queue_bytes_max: settings.apply_queue_bytes_max,
             overrun_patience: settings.sync_timeout / 2,

@@ -1,0 +1,12 @@
+//! The `Learner` as a value, driven by scripts of what a master sends.
+//!
+//! A script is checked by what the learner makes of it, written down as text: what it sends, which events
+//! come out, how it ends. Every script is also run byte by byte and all at once, with the same outcome.
+#![allow(clippy::expect_used)]
+
+mod following;
+mod handshake;
+mod hostile;
+mod master;
+mod script;
+mod synchronizing;
