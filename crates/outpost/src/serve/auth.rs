@@ -52,7 +52,7 @@ impl AuthRules {
         packet: &AuthPacket<'_>,
     ) -> Result<Arc<[Id]>, AuthFailed> {
         let added = match packet.scheme.as_bytes() {
-            b"digest" if self.digest => self.digest_ids(packet.auth.unwrap_or_default()),
+            b"digest" if self.digest => self.digest_ids(packet.auth.ok_or(AuthFailed)?),
             b"ip" => vec![address_id(address)],
             _ => return Err(AuthFailed),
         };

@@ -50,6 +50,8 @@ impl Reading<'_> {
             let outcome = self.set_watches(op, body, out);
             return reply::write(out, xid, zxid, |_| outcome);
         }
+        // Servers answer a ping as a ping, whatever number it came with.
+        let xid = if op == OpCode::Ping { Xid::PING } else { xid };
         reply::write(out, xid, zxid, |writer| self.serve(op, body, writer))
     }
 
@@ -169,10 +171,12 @@ impl Reading<'_> {
         request: &GetEphemeralsRequest<'_>,
         writer: &mut Writer<'_>,
     ) -> Outcome {
-        let prefix = request.prefix_path.unwrap_or_default().trim();
-        let every = prefix.is_empty() || prefix == b"/";
+        let prefix = request.prefix_path.unwrap_or_default();
+        // A prefix is not trimmed, only looked at as if it were.
+        let trimmed = prefix.trim_with(|char| char <= ' ');
+        let every = trimmed.is_empty() || trimmed == b"/";
         let mut paths: Vec<_> = self.view.tree.ephemerals_of(self.session).collect();
-        paths.retain(|path| every || path.starts_with(prefix));
+        paths.retain(|path| every || path.starts_with(prefix.as_bytes()));
         writer.vector(&paths, |writer, path| writer.ustring(path));
         Ok(())
     }

@@ -55,7 +55,8 @@ pub fn write_notification(out: &mut Vec<u8>, zxid: Zxid, kind: EventKind, path: 
     });
 }
 
-/// Appends the answer that gives a client its session. `read_only` mirrors the request's presence.
+/// Appends the answer that gives a client its session. The last byte says that this server is not
+/// read-only, and is there only if the request had its own: `read_only` is the request's.
 pub fn write_connected(
     out: &mut Vec<u8>,
     session: SessionId,
@@ -68,14 +69,15 @@ pub fn write_connected(
         time_out: timeout_ms,
         session_id: session,
         passwd: Some(&password),
-        read_only,
+        read_only: read_only.map(|_| false),
     };
     Writer::new(out).with_length(|writer| response.write(writer));
 }
 
 /// Appends the answer that tells a client that its session is gone for good.
 pub fn write_refused(out: &mut Vec<u8>, read_only: Option<bool>) {
-    Writer::new(out).with_length(|writer| ConnectResponse::refusal(read_only).write(writer));
+    let refusal = ConnectResponse::refusal(read_only.map(|_| false));
+    Writer::new(out).with_length(|writer| refusal.write(writer));
 }
 
 /// Appends the reply to a write, made from what became of its transaction. The zxid is the
