@@ -319,15 +319,20 @@ impl ClientPort {
         let Some(srvr) = &self.srvr else {
             let why = match &self.door {
                 Door::Open(_) => "does not answer `srvr`".to_owned(),
-                Door::Refused(_) => "refuses: is the server down?".to_owned(),
+                Door::Refused(_) => "refuses, so the server may be down".to_owned(),
                 Door::Unreachable(why) => format!("cannot be reached: {why}"),
                 Door::Nowhere | Door::Silent => "cannot be reached".to_owned(),
             };
-            report.warn(subject, &format!("{port} {why}; Outpost does not need it"));
+            report.warn(subject, &format!("{port} {why}; Outpost does without it"));
             return;
         };
         if let Some(refusal) = &srvr.refusal {
-            report.ok(subject, &format!("{port} answers: {refusal}"));
+            let text = format!("{port} answers: {refusal}");
+            // What a server says that may not answer, unlike one that cannot.
+            match refusal.contains("whitelist") {
+                true => report.ok(subject, &text),
+                false => report.warn(subject, &text),
+            }
             return;
         }
         let version = srvr.version.as_deref().unwrap_or("of an unknown release");

@@ -32,7 +32,7 @@ Say what `run` would do, and what stands in its way.
 
 Reads the configuration, visits every voter side by side (name, quorum port, who leads, round-trip times, \
 client port), and tries the ports that Outpost would listen on. Safe beside a working ensemble: the leader gets one \
-short handshake, nothing attaches.
+short handshake and nothing attaches; its log shows a learner that came and went.
 
 Prints one finding per line: `ok`, `warn` or `fail`, a subject, a sentence. The last line is the verdict.";
 /// What `--help` says at its end.

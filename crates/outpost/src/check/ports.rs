@@ -12,48 +12,64 @@ use tokio::net::{TcpSocket, lookup_host};
 use super::report::{Report, Subject};
 use super::understood::place;
 
+/// A port that the configuration asks for.
+struct Wanted<'a> {
+    key: &'static str,
+    endpoint: &'a Endpoint,
+    /// Whether `outpost run` does not start without it.
+    required: bool,
+}
+
+impl Wanted<'_> {
+    /// Whether both want one port.
+    fn clashes_with(&self, other: &Wanted<'_>) -> bool {
+        let (one, other) = (self.endpoint, other.endpoint);
+        let same_host = one.host == other.host || one.is_wildcard() || other.is_wildcard();
+        one.port != 0 && one.port == other.port && same_host
+    }
+}
+
 /// Tries all ports.
 pub(super) async fn check(config: &Config, report: &mut Report) {
     let wanted = wanted(config);
-    for (n, (key, endpoint)) in wanted.iter().enumerate() {
-        let place = place(endpoint);
-        let clash = wanted[..n]
-            .iter()
-            .find(|(_, other)| clashes(endpoint, other));
+    for (n, port) in wanted.iter().enumerate() {
+        let clash = wanted[..n].iter().find(|other| port.clashes_with(other));
         let found = match clash {
-            Some((other, _)) => Err(format!("{other} is the same")),
-            None => bind(endpoint).await.map_err(|error| why(&error)),
+            Some(other) => Err(format!("{} is the same", other.key)),
+            None => bind(port.endpoint).await.map_err(|error| why(&error)),
         };
+        let (key, place) = (port.key, place(port.endpoint));
         match found {
-            Ok(()) => report.ok(Subject::Ports, &format!("{key}: {place} is free")),
+            Ok(()) => report.ok(Subject::Ports, &format!("{key}: {place}: free")),
+            Err(why) if port.required => {
+                report.fail(Subject::Ports, &format!("{key}: {place}: {why}"));
+            }
             Err(why) => {
-                report.fail(
-                    Subject::Ports,
-                    &format!("{key}: {place} cannot be had: {why}"),
-                );
+                let text = format!("{key}: {place}: {why}; Outpost would go on without it");
+                report.warn(Subject::Ports, &text);
             }
         }
     }
 }
 
-/// Whether two endpoints want one port.
-fn clashes(one: &Endpoint, other: &Endpoint) -> bool {
-    let same_host = one.host == other.host || one.is_wildcard() || other.is_wildcard();
-    one.port != 0 && one.port == other.port && same_host
-}
-
-/// The keys that open ports, and where.
-fn wanted(config: &Config) -> Vec<(&'static str, &Endpoint)> {
+fn wanted(config: &Config) -> Vec<Wanted<'_>> {
     let clients = config.clients.addr.as_ref();
     let admin = config.admin.as_ref().map(|admin| &admin.addr);
     let metrics = config.metrics.as_ref();
     [
-        ("clientPort", clients),
-        ("admin.serverPort", admin),
-        ("metricsProvider.httpPort", metrics),
+        ("clientPort", clients, true),
+        ("admin.serverPort", admin, false),
+        ("metricsProvider.httpPort", metrics, config.metrics_required),
     ]
     .into_iter()
-    .filter_map(|(key, endpoint)| Some((key, endpoint?)))
+    .filter_map(|(key, endpoint, required)| {
+        let endpoint = endpoint?;
+        Some(Wanted {
+            key,
+            endpoint,
+            required,
+        })
+    })
     .collect()
 }
 
@@ -90,9 +106,7 @@ fn bind_at(address: SocketAddr) -> io::Result<()> {
 
 fn why(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "it is taken; is Outpost or another server running here already?".to_owned()
-        }
+        io::ErrorKind::AddrInUse => "taken; is a server running here already?".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege".to_owned(),
         _ => error.to_string(),

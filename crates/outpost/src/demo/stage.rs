@@ -177,7 +177,10 @@ fn write_zoo_cfg(dir: &Path, ensemble: &EnsembleServer) -> std::io::Result<PathB
          clientPortAddress=127.0.0.1\n\
          clientPort=0\n\
          maxClientCnxns=0\n\
-         admin.enableServer=false\n\
+         admin.serverAddress=127.0.0.1\n\
+         admin.serverPort=0\n\
+         metricsProvider.httpHost=127.0.0.1\n\
+         metricsProvider.httpPort=0\n\
          peerType=observer\n\
          {}\n",
         dir.display(),
@@ -189,8 +192,12 @@ fn write_zoo_cfg(dir: &Path, ensemble: &EnsembleServer) -> std::io::Result<PathB
     Ok(zoo_cfg)
 }
 
-fn urls(_outpost: &Outpost) -> Vec<(&'static str, String)> {
-    Vec::new()
+fn urls(outpost: &Outpost) -> Vec<(&'static str, String)> {
+    let metrics = outpost.metrics_address();
+    let metrics = metrics.map(|address| ("metrics", format!("http://{address}/metrics")));
+    let commands = outpost.admin_address();
+    let commands = commands.map(|address| ("commands", format!("http://{address}/commands")));
+    metrics.into_iter().chain(commands).collect()
 }
 
 /// A directory that goes with its owner.
