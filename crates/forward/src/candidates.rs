@@ -24,6 +24,14 @@ pub struct Candidate {
     pub observer_master: bool,
 }
 
+impl Candidate {
+    /// The leader, if it is the one that answers there. A follower's observer master is not: it drops
+    /// its learners itself when the leader changes.
+    pub fn leader(&self) -> Option<ServerId> {
+        (!self.observer_master).then_some(self.server)
+    }
+}
+
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "server.{} at {}:{}", self.server, self.host, self.port)
@@ -140,6 +148,21 @@ mod tests {
                 "server.1 at a:2888 1",
                 "server.2 at b:2888 1"
             ]
+        );
+    }
+
+    #[test]
+    fn a_follower_that_is_our_master_is_not_taken_for_the_leader() {
+        let membership = Membership::parse(THREE).unwrap();
+        let leaders: Vec<_> = Candidates::new(membership, Some(2191), true)
+            .list()
+            .iter()
+            .map(Candidate::leader)
+            .collect();
+        assert_eq!(
+            leaders,
+            [None, None, Some(ServerId(1)), Some(ServerId(2))],
+            "or every reconfiguration would end the link"
         );
     }
 

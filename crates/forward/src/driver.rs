@@ -94,7 +94,7 @@ impl Wire {
             .map_err(|_| Lost::Silent(CONNECT_TIMEOUT))??;
         stream.set_nodelay(true)?;
         let settings = Settings {
-            master: Some(candidate.server),
+            master: candidate.leader(),
             ..settings
         };
         let learner = Learner::new(settings, Instant::now());

@@ -33,7 +33,8 @@ pub struct Settings {
     pub last_zxid: Zxid,
     /// Newest epoch seen so far; a master that offers an older one is refused.
     pub accepted_epoch: u32,
-    /// The server at the other end, where it is known.
+    /// The leader, where it is the one at the other end: a reconfiguration that names another ends the
+    /// link.
     pub master: Option<ServerId>,
     /// Whether the master was found to be of 3.3, which reads the last zxid from OBSERVERINFO.
     pub master_is_legacy: bool,

@@ -39,6 +39,17 @@ pub enum Lost {
         /// Our last zxid.
         ours: Zxid,
     },
+    /// The history that the master sent does not continue ours (a follower that is our master may have
+    /// holes in it, ZOOKEEPER-4925). It would send the same again, so everything must be fetched anew.
+    #[error(
+        "the master's history goes on with {next}, ours ends at {ours}: starting over from a snapshot"
+    )]
+    Hole {
+        /// Our last zxid.
+        ours: Zxid,
+        /// What the master sent instead of the next.
+        next: Zxid,
+    },
     /// A reconfiguration names another leader, or moves this one.
     #[error("the ensemble is handing over to server {suggested}")]
     LeaderChanges {
@@ -60,7 +71,10 @@ pub enum Lost {
 impl Lost {
     /// Whether the mirror must not be continued from where it is.
     pub fn starts_over(&self) -> bool {
-        matches!(self, Lost::Truncated { .. } | Lost::Diverged)
+        matches!(
+            self,
+            Lost::Truncated { .. } | Lost::Hole { .. } | Lost::Diverged
+        )
     }
 
     /// A short name for metrics, one for each variant.
@@ -73,6 +87,7 @@ impl Lost {
             Lost::Misbehaved(_) => "misbehaved",
             Lost::StaleMaster { .. } => "stale_master",
             Lost::Truncated { .. } => "truncated",
+            Lost::Hole { .. } => "hole",
             Lost::LeaderChanges { .. } => "leader_changes",
             Lost::Overrun(_) => "overrun",
             Lost::Diverged => "diverged",

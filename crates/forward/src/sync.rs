@@ -31,6 +31,8 @@ pub(crate) struct Sync {
     /// Not yet committed, oldest first.
     proposals: VecDeque<(Zxid, Bytes)>,
     membership: Option<Bytes>,
+    /// NEWLEADER has come.
+    newleader: bool,
 }
 
 /// What the history is applied to.
@@ -60,6 +62,7 @@ impl Sync {
             base: Base::Unknown,
             proposals: VecDeque::new(),
             membership: None,
+            newleader: legacy,
         }
     }
 
@@ -135,12 +138,15 @@ impl Sync {
                 self.informed(bytes, events)?;
             }
             Some(PacketType::NewLeader) => {
+                self.expect_at_end(&packet, false)?;
+                self.newleader = true;
                 // Masters of 3.4 and of 3.5 without a membership send nothing, or a single byte.
                 self.membership = packet.data.filter(|text| text.len() > 1);
                 self.publish_snapshot(events);
                 return Ok(Step::NewLeader);
             }
             Some(PacketType::UpToDate) => {
+                self.expect_at_end(&packet, true)?;
                 self.publish_snapshot(events);
                 events.push_back(Event::UpToDate {
                     membership: self.membership.take(),
@@ -152,6 +158,15 @@ impl Sync {
             _ => tracing::debug!(kind = packet.kind, "packet ignored during synchronisation"),
         }
         Ok(Step::More)
+    }
+
+    /// NEWLEADER and UPTODATE come once each, in this order, and end what DIFF, TRUNC or SNAP began.
+    fn expect_at_end(&self, packet: &QuorumPacket, after_newleader: bool) -> Result<(), Lost> {
+        let begun = !matches!(self.base, Base::Unknown);
+        match begun && self.newleader == after_newleader {
+            true => Ok(()),
+            false => Err(unexpected(packet, "out of its place")),
+        }
     }
 
     fn begin(&mut self, packet: &QuorumPacket) -> Result<(), Lost> {
@@ -222,11 +237,9 @@ impl Sync {
         let zxid = zxid_of(&bytes)?;
         match &mut self.base {
             Base::Fuzzy(_) if zxid <= self.last_zxid => return Ok(()),
-            _ if !zxid.follows(self.last_zxid) => {
-                let last = self.last_zxid;
-                return Err(Lost::Misbehaved(format!(
-                    "transaction {zxid} cannot follow {last}"
-                )));
+            Base::Mirror | Base::Fuzzy(_) if !zxid.follows(self.last_zxid) => {
+                let ours = self.last_zxid;
+                return Err(Lost::Hole { ours, next: zxid });
             }
             Base::Fuzzy(tree) => {
                 tree.replay(&TxnEntry::decode(&bytes)?);

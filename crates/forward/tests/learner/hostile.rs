@@ -1,8 +1,8 @@
 //! Whatever a master sends: packets of all kinds in any order, with any content.
 
 use bytes::Bytes;
-use outpost_wire::Zxid;
 use outpost_wire::quorum::{PacketType, QuorumPacket};
+use outpost_wire::{OpCode, Zxid};
 
 use crate::master::*;
 use crate::script::{Pieces, Run, Step, observer};
@@ -17,29 +17,33 @@ fn any_step(random: &mut fastrand::Rng, next: &mut i64) -> Step {
         1 => delete("/a"),
         _ => failed(),
     };
-    let step = match random.u8(0..15) {
+    let step = match random.u8(0..40) {
         0 => diff(near),
         1 => snap(near),
         2 => tree(&[("/a", "x", 0)]),
         3 => new_leader(5),
         4 => up_to_date(),
-        5 | 6 => proposal(near, &txn),
-        7 | 8 => commit(near),
-        9 | 10 => inform(near, &txn),
-        11 => ping(near),
-        12 => activate(near, random.i64(2..4), &reconfig("version=1")),
-        13 => Step::Submit(outpost_wire::OpCode::SetData, b"body", Some("ann")),
-        _ => {
-            let data = random.bool().then(|| Bytes::from(vec![random.u8(..); random.usize(..40)]));
-            let packet = QuorumPacket::new(PacketType::Ping, Zxid(near), data);
-            let kind = random.i32(-1..21);
-            QuorumPacket { kind, ..packet }.into()
-        }
+        5 => proposal(near, &txn),
+        6 => commit(near),
+        7 => activate(near, random.i64(2..4), &reconfig("version=1")),
+        8 => any_packet(random, near),
+        9..14 => ping(near),
+        14..18 => Step::Submit(OpCode::SetData, b"body", Some("ann")),
+        _ => inform(near, &txn),
     };
     if matches!(&step, Step::Packet(p) if [4, 8].contains(&p.kind)) {
         *next += 1;
     }
     step
+}
+
+fn any_packet(random: &mut fastrand::Rng, zxid: i64) -> Step {
+    let data = random
+        .bool()
+        .then(|| Bytes::from(vec![random.u8(..); random.usize(..40)]));
+    let packet = QuorumPacket::new(PacketType::Ping, Zxid(zxid), data);
+    let kind = random.i32(-1..21);
+    QuorumPacket { kind, ..packet }.into()
 }
 
 fn script_of(seed: u64) -> Vec<Step> {
@@ -62,7 +66,11 @@ fn script_of(seed: u64) -> Vec<Step> {
 fn p9_whatever_a_master_sends_two_acks_at_most_go_out_and_none_of_a_transaction() {
     for seed in 0..3_000 {
         let run = Run::of(observer(LAST), &script_of(seed), Pieces::Packets);
-        let acks: Vec<&String> = run.sent.iter().filter(|s| s.starts_with("sends Ack ")).collect();
+        let acks: Vec<&String> = run
+            .sent
+            .iter()
+            .filter(|s| s.starts_with("sends Ack "))
+            .collect();
         assert!(acks.len() <= 2, "seed {seed}: {acks:?}");
         assert!(
             acks.iter().all(|ack| *ack == "sends Ack 0x500000000 null"),
@@ -85,14 +93,21 @@ fn p1_whatever_a_master_sends_transactions_come_out_without_a_hole() {
             } else if let Some(rest) = event.strip_prefix("committed 0x") {
                 let (zxid, _) = rest.split_once(' ').expect("a blank");
                 let zxid = i64::from_str_radix(zxid, 16).expect("a zxid");
-                assert_eq!(zxid, last + 1, "seed {seed}: {:?}", run.events);
+                assert!(
+                    Zxid(zxid).follows(Zxid(last)),
+                    "seed {seed}: {:?}",
+                    run.events
+                );
                 last = zxid;
                 applied += 1;
             }
         }
         most = most.max(applied);
     }
-    assert!(most > 5, "the scripts are too hostile to test anything: {most}");
+    assert!(
+        most > 5,
+        "the scripts are too hostile to test anything: {most}"
+    );
 }
 
 #[test]
@@ -101,7 +116,11 @@ fn whatever_a_master_sends_comes_to_the_same_however_it_is_cut() {
         let script = script_of(seed);
         let [by_packets, by_bytes, at_once] = [Pieces::Packets, Pieces::Bytes, Pieces::All]
             .map(|pieces| Run::of(observer(LAST), &script, pieces));
-        assert_eq!(by_bytes.transcript(), by_packets.transcript(), "seed {seed}");
+        assert_eq!(
+            by_bytes.transcript(),
+            by_packets.transcript(),
+            "seed {seed}"
+        );
         assert_eq!(at_once.events, by_packets.events, "seed {seed}");
         assert_eq!(at_once.ended, by_packets.ended, "seed {seed}");
     }

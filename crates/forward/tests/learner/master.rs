@@ -79,7 +79,12 @@ pub(crate) fn registered(epoch: i64, rest: impl IntoIterator<Item = Step>) -> Ve
 /// All of a synchronisation in which nothing was missed, then `rest`.
 pub(crate) fn following(last_zxid: i64, rest: impl IntoIterator<Item = Step>) -> Vec<Step> {
     let epoch = last_zxid >> 32;
-    let sync = [leader_info(epoch), diff(last_zxid), new_leader(epoch), up_to_date()];
+    let sync = [
+        leader_info(epoch),
+        diff(last_zxid),
+        new_leader(epoch),
+        up_to_date(),
+    ];
     sync.into_iter().chain(rest).collect()
 }
 
@@ -167,10 +172,8 @@ pub(crate) fn tree(nodes: &[(&str, &str, i32)]) -> Step {
     encoder.sessions([(SessionId(9), 6_000)].into_iter());
     encoder.acls([].into_iter());
     let plain = StatPersisted::default();
-    for path in ["", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
-        if !nodes.iter().any(|(named, ..)| *named == path) {
-            encoder.node(path.as_bytes(), Some(b""), -1, &plain);
-        }
+    if !nodes.iter().any(|(path, ..)| path.is_empty()) {
+        encoder.node(b"", Some(b""), -1, &plain);
     }
     for &(path, data, cversion) in nodes {
         let stat = StatPersisted { cversion, ..plain };

@@ -7,7 +7,7 @@ use outpost_forward::learner::Settings;
 use outpost_wire::quorum::PacketType;
 
 use crate::master::*;
-use crate::script::{INIT_TIMEOUT, SYNC_TIMEOUT, Step, check, observer};
+use crate::script::{INIT_TIMEOUT, Pieces, Run, SYNC_TIMEOUT, Step, check, observer};
 
 #[test]
 fn p1_an_empty_diff_leaves_the_last_zxid_where_it_was() {
@@ -22,7 +22,10 @@ fn p1_an_empty_diff_leaves_the_last_zxid_where_it_was() {
             inform(last + 1, &failed()),
         ],
     );
-    check(observer(last), script, expect![[r#"
+    check(
+        observer(last),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         sends Ack 0x600000000 null
@@ -30,7 +33,8 @@ fn p1_an_empty_diff_leaves_the_last_zxid_where_it_was() {
         up to date
         committed 0x500000011 Error
         follows, leader at 0x500000011
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -44,12 +48,19 @@ fn a_diff_brings_history_as_proposal_and_commit_then_what_was_committed_meanwhil
             proposal(z(5, 0x12), &failed()),
             commit(z(5, 0x12)),
             inform(z(5, 0x13), &set("/a", "x")),
-            packet(PacketType::NewLeader, z(5, 0), Some(b"server.1=a:1:2;3\nversion=0")),
+            packet(
+                PacketType::NewLeader,
+                z(5, 0),
+                Some(b"server.1=a:1:2;3\nversion=0"),
+            ),
             inform(z(5, 0x14), &delete("/a")),
             up_to_date(),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         committed 0x500000011 Create
@@ -61,7 +72,8 @@ fn a_diff_brings_history_as_proposal_and_commit_then_what_was_committed_meanwhil
         up to date with server.1=a:1:2;3
         version=0
         follows, leader at 0x500000014
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -78,7 +90,10 @@ fn a_diff_crosses_epochs() {
             up_to_date(),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         committed 0x500000011 Create
@@ -87,11 +102,12 @@ fn a_diff_crosses_epochs() {
         sends Ack 0x700000000 null
         up to date
         follows, leader at 0x700000001
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
-fn p1_a_diff_with_a_hole_is_refused_at_the_hole() {
+fn p1_a_diff_with_a_hole_ends_at_the_hole_and_starts_over() {
     let script = registered(
         5,
         [
@@ -103,12 +119,16 @@ fn p1_a_diff_with_a_hole_is_refused_at_the_hole() {
             new_leader(5),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x500000010 ffffffff
-        committed 0x500000011 Create
-        ends: the master broke the protocol: transaction 0x500000013 cannot follow 0x500000011
-    "#]]);
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x500000010 ffffffff
+            committed 0x500000011 Create
+            ends, to start over: the master's history goes on with 0x500000013, ours ends at 0x500000011: starting over from a snapshot
+        "#]],
+    );
 }
 
 #[test]
@@ -121,11 +141,15 @@ fn p1_a_diff_that_starts_with_what_we_have_is_refused() {
             commit(z(5, 0x10)),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x500000010 ffffffff
-        ends: the master broke the protocol: transaction 0x500000010 cannot follow 0x500000010
-    "#]]);
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x500000010 ffffffff
+            ends, to start over: the master's history goes on with 0x500000010, ours ends at 0x500000010: starting over from a snapshot
+        "#]],
+    );
 }
 
 #[test]
@@ -143,7 +167,10 @@ fn an_inform_supersedes_the_uncommitted_proposal_of_the_same_zxid() {
             up_to_date(),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         committed 0x500000011 Create
@@ -152,7 +179,8 @@ fn an_inform_supersedes_the_uncommitted_proposal_of_the_same_zxid() {
         sends Ack 0x500000000 null
         up to date
         follows, leader at 0x500000012
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -168,7 +196,10 @@ fn p1_a_proposal_that_is_not_committed_before_uptodate_is_forgotten() {
             inform(z(5, 0x11), &create("/a", 1)),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         sends Ack 0x500000000 null
@@ -176,7 +207,8 @@ fn p1_a_proposal_that_is_not_committed_before_uptodate_is_forgotten() {
         up to date
         committed 0x500000011 Create
         follows, leader at 0x500000011
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -190,21 +222,29 @@ fn p1_a_commit_that_is_not_of_the_oldest_proposal_is_refused() {
             commit(z(5, 0x12)),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         ends: the master broke the protocol: COMMIT of 0x500000012, but 0x500000011 is the oldest
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn p1_a_commit_without_a_proposal_is_refused() {
     let script = registered(5, [diff(z(5, 0x11)), commit(z(5, 0x11))]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         ends: the master broke the protocol: COMMIT of 0x500000011 without a proposal
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -217,77 +257,98 @@ fn p1_history_before_diff_or_snap_is_refused() {
             diff(z(5, 0x11)),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         ends: the master broke the protocol: transaction 0x500000011 before DIFF or SNAP
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn p1_a_master_that_says_neither_diff_nor_snap_has_not_brought_us_up_to_date() {
     let script = registered(6, [new_leader(6), up_to_date()]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x500000010 ffffffff
-        sends Ack 0x600000000 null
-        sends Ack 0x600000000 null
-        up to date
-        follows, leader at 0x500000010
-    "#]]);
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x500000010 ffffffff
+            ends: the master broke the protocol: NewLeader out of its place
+        "#]],
+    );
     let script = [packet(PacketType::NewLeader, z(6, 3), None), up_to_date()];
-    check(observer(z(5, 0x10)), script, expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends Ack 0x600000000 null
-        up to date
-        follows, leader at 0x500000010
-    "#]]);
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            ends: the master broke the protocol: UpToDate out of its place
+        "#]],
+    );
 }
 
 #[test]
 fn p1_uptodate_before_newleader_is_refused() {
     let script = registered(6, [diff(z(5, 0x10)), up_to_date()]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x500000010 ffffffff
-        sends Ack 0x600000000 null
-        up to date
-        follows, leader at 0x500000010
-    "#]]);
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x500000010 ffffffff
+            ends: the master broke the protocol: UpToDate out of its place
+        "#]],
+    );
 }
 
 #[test]
 fn p9_a_second_newleader_is_not_acknowledged() {
-    let script = registered(6, [diff(z(5, 0x10)), new_leader(6), new_leader(6), up_to_date()]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x500000010 ffffffff
-        sends Ack 0x600000000 null
-        sends Ack 0x600000000 null
-        sends Ack 0x600000000 null
-        up to date
-        follows, leader at 0x500000010
-    "#]]);
+    let script = registered(
+        6,
+        [diff(z(5, 0x10)), new_leader(6), new_leader(6), up_to_date()],
+    );
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x500000010 ffffffff
+            sends Ack 0x600000000 null
+            ends: the master broke the protocol: NewLeader out of its place
+        "#]],
+    );
 }
 
 #[test]
 fn a_synchronisation_begins_once() {
     let script = registered(5, [diff(z(5, 0x10)), snap(z(5, 0x10))]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         ends: the master broke the protocol: Snap after the synchronisation began
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn going_back_behind_what_we_have_means_starting_over() {
     let script = registered(5, [trunc(z(5, 0xf)), proposal(z(5, 0x10), &failed())]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         ends, to start over: the master's history ends at 0x50000000f, ours at 0x500000010: starting over from a snapshot
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -302,7 +363,10 @@ fn going_back_to_where_we_are_is_a_diff() {
             up_to_date(),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         committed 0x500000011 Error
@@ -310,7 +374,8 @@ fn going_back_to_where_we_are_is_a_diff() {
         sends Ack 0x500000000 null
         up to date
         follows, leader at 0x500000011
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -325,7 +390,10 @@ fn a_snapshot_replaces_what_we_had_and_is_handed_over_at_newleader() {
             up_to_date(),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         sends Ack 0x600000000 null
@@ -337,7 +405,8 @@ fn a_snapshot_replaces_what_we_had_and_is_handed_over_at_newleader() {
         sends Ack 0x600000000 null
         up to date
         follows, leader at 0x600000003
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -348,13 +417,13 @@ fn p1_a_fuzzy_snapshot_becomes_exact_by_what_follows_it() {
             snap(z(6, 2)),
             // What came with 4 and 5 is in it already, what came with 3 partly: the parent was written
             // before, the child after.
-            tree(&[("", "", 1), ("/p", "x", 0), ("/p/a", "new", 0)]),
+            tree(&[("", "", 2), ("/p", "x", 0), ("/p/a", "new", 0)]),
             // Contained in the snapshot for sure.
             proposal(z(6, 1), &create("/p", 1)),
             commit(z(6, 1)),
             proposal(z(6, 2), &delete("/p")),
             commit(z(6, 2)),
-            // The znode exists already; its parent must still count it.
+            // The znode is there already; its parent must still count it.
             proposal(z(6, 3), &create("/p/a", 1)),
             commit(z(6, 3)),
             // The znode is gone already; its parent must still know of it.
@@ -367,24 +436,45 @@ fn p1_a_fuzzy_snapshot_becomes_exact_by_what_follows_it() {
             inform(z(6, 8), &set("/p/a", "z")),
         ],
     );
-    check(observer(0), script, expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x0 ffffffff
-        ends: the master broke the protocol: snapshot: snapshot starts with "/zookeeper" instead of the root
-    "#]]);
+    check(
+        observer(0),
+        script,
+        expect![[r#"
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x0 ffffffff
+            sends Ack 0x600000000 null
+            snapshot at 0x600000007, sessions [0x9]
+              / = , 2 children until 0x600000006
+              /p/ = x, 1 children until 0x600000003
+              /p/a/ = new, 0 children until 0x0
+            sends Ack 0x600000000 null
+            up to date
+            committed 0x600000008 SetData
+            follows, leader at 0x600000008
+        "#]],
+    );
 }
 
 #[test]
 fn p1_a_snapshot_with_a_hole_behind_it_is_refused() {
     let script = registered(
         6,
-        [snap(z(6, 2)), tree(&[]), inform(z(6, 4), &create("/a", 1)), new_leader(6)],
+        [
+            snap(z(6, 2)),
+            tree(&[]),
+            inform(z(6, 4), &create("/a", 1)),
+            new_leader(6),
+        ],
     );
-    check(observer(0), script, expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x0 ffffffff
-        ends: the master broke the protocol: transaction 0x600000004 cannot follow 0x600000002
-    "#]]);
+    check(
+        observer(0),
+        script,
+        expect![[r#"
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x0 ffffffff
+            ends, to start over: the master's history goes on with 0x600000004, ours ends at 0x600000002: starting over from a snapshot
+        "#]],
+    );
 }
 
 #[test]
@@ -393,12 +483,19 @@ fn p1_nothing_of_a_snapshot_that_does_not_end_is_handed_over() {
         unreachable!("a stream is bytes")
     };
     stream.truncate(stream.len() - 1);
-    let script = registered(6, [snap(z(6, 2)), Step::Bytes(stream), Step::Wait(INIT_TIMEOUT)]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    let script = registered(
+        6,
+        [snap(z(6, 2)), Step::Bytes(stream), Step::Wait(INIT_TIMEOUT)],
+    );
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         ends: the master was silent for 20000 ms
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -410,27 +507,46 @@ fn p1_a_snapshot_without_its_signature_is_refused() {
         *last ^= 1;
     }
     let script = registered(6, [snap(z(6, 2)), Step::Bytes(stream), new_leader(6)]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         ends: the master sent a malformed packet: snapshot signature: unknown value 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_znode_of_a_snapshot_whose_parent_is_missing_is_refused() {
     let script = registered(6, [snap(z(6, 2)), tree(&[("/a/b", "x", 0)]), new_leader(6)]);
-    check(observer(0), script, expect![[r#"
+    check(
+        observer(0),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x0 ffffffff
         ends: the master broke the protocol: snapshot: snapshot has "/a/b" without its parent
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_virgin_ensemble_has_nothing_to_send() {
-    let script = registered(1, [diff(0), new_leader(1), up_to_date(), inform(z(1, 1), &failed())]);
-    check(observer(0), script, expect![[r#"
+    let script = registered(
+        1,
+        [
+            diff(0),
+            new_leader(1),
+            up_to_date(),
+            inform(z(1, 1), &failed()),
+        ],
+    );
+    check(
+        observer(0),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x0 ffffffff
         sends Ack 0x100000000 null
@@ -438,16 +554,26 @@ fn a_virgin_ensemble_has_nothing_to_send() {
         up to date
         committed 0x100000001 Error
         follows, leader at 0x100000001
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_snapshot_may_be_older_than_the_epochs_first_transaction() {
     let script = registered(
         6,
-        [snap(z(6, 0)), tree(&[]), new_leader(6), up_to_date(), inform(z(6, 1), &failed())],
+        [
+            snap(z(6, 0)),
+            tree(&[]),
+            new_leader(6),
+            up_to_date(),
+            inform(z(6, 1), &failed()),
+        ],
     );
-    check(observer(0), script, expect![[r#"
+    check(
+        observer(0),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x0 ffffffff
         sends Ack 0x600000000 null
@@ -457,7 +583,8 @@ fn a_snapshot_may_be_older_than_the_epochs_first_transaction() {
         up to date
         committed 0x600000001 Error
         follows, leader at 0x600000001
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -476,7 +603,10 @@ fn a_ping_before_newleader_is_not_answered_because_the_ack_must_come_next() {
             ping(z(5, 0x11)),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         sends Ack 0x500000000 null
@@ -484,7 +614,8 @@ fn a_ping_before_newleader_is_not_answered_because_the_ack_must_come_next() {
         up to date
         sends Ping 0x500000011 [0x7/6000ms]
         follows, leader at 0x500000011
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -492,28 +623,8 @@ fn a_membership_in_newleader_counts_if_it_is_longer_than_a_byte() {
     for data in [None, Some(&b""[..]), Some(b"x")] {
         let newleader = packet(PacketType::NewLeader, z(5, 0), data);
         let script = registered(5, [diff(z(5, 0x10)), newleader, up_to_date()]);
-        check(observer(z(5, 0x10)), script, expect![[r#"
-            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-            sends AckEpoch 0x500000010 ffffffff
-            sends Ack 0x500000000 null
-            sends Ack 0x500000000 null
-            up to date
-            follows, leader at 0x500000010
-        "#]#"
-            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-            sends AckEpoch 0x500000010 ffffffff
-            sends Ack 0x500000000 null
-            sends Ack 0x500000000 null
-            up to date
-            follows, leader at 0x500000010
-        "#]#"
-            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-            sends AckEpoch 0x500000010 ffffffff
-            sends Ack 0x500000000 null
-            sends Ack 0x500000000 null
-            up to date
-            follows, leader at 0x500000010
-        "#]]);
+        let run = Run::of(observer(z(5, 0x10)), &script, Pieces::Packets);
+        assert_eq!(run.events, ["up to date"]);
     }
 }
 
@@ -530,7 +641,10 @@ fn a_reconfiguration_in_the_history_is_a_transaction_like_others() {
             up_to_date(),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         committed 0x500000011 Reconfig
@@ -539,7 +653,8 @@ fn a_reconfiguration_in_the_history_is_a_transaction_like_others() {
         sends Ack 0x500000000 null
         up to date
         follows, leader at 0x500000012
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -559,7 +674,10 @@ fn the_master_may_be_silent_for_init_limit_until_uptodate_and_for_sync_limit_aft
             Step::Wait(SYNC_TIMEOUT),
         ],
     );
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         sends Ack 0x500000000 null
@@ -567,18 +685,26 @@ fn the_master_may_be_silent_for_init_limit_until_uptodate_and_for_sync_limit_aft
         up to date
         sends Ping 0x500000010 []
         ends: the master was silent for 10000 ms
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn synchronizing_ends_in_silence_after_init_limit() {
-    let script = registered(5, [diff(z(5, 0x10)), new_leader(5), Step::Wait(INIT_TIMEOUT)]);
-    check(observer(z(5, 0x10)), script, expect![[r#"
+    let script = registered(
+        5,
+        [diff(z(5, 0x10)), new_leader(5), Step::Wait(INIT_TIMEOUT)],
+    );
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
         sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
         sends AckEpoch 0x500000010 ffffffff
         sends Ack 0x500000000 null
         ends: the master was silent for 20000 ms
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -589,7 +715,10 @@ fn a_master_of_an_unknown_server_is_as_good_as_another() {
     };
     check(
         settings,
-        following(z(5, 0x10), [activate(z(5, 0x11), 2, &reconfig("version=1"))]),
+        following(
+            z(5, 0x10),
+            [activate(z(5, 0x11), 2, &reconfig("version=1"))],
+        ),
         expect![[r#"
             sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
             sends AckEpoch 0x500000010 ffffffff
