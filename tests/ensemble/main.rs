@@ -8,6 +8,7 @@
 
 mod clients;
 mod link;
+mod membership;
 mod stage;
 mod versions;
 mod workload;

@@ -4,6 +4,7 @@
 //! side by side, and the one that answers OBSERVERINFO is the leader. Followers that run an observer
 //! master (`observerMasterPort`) are asked first where that port is configured.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use outpost_wire::ServerId;
@@ -90,13 +91,17 @@ impl Candidates {
         }
     }
 
-    /// Everybody to ask, preferred ones first.
+    /// Everybody to ask, preferred ones first, no address twice.
     pub fn list(&self) -> Vec<Candidate> {
         let masters = self
             .observer_master_port
             .into_iter()
             .flat_map(|port| self.at(Some(port)));
-        masters.chain(self.at(None)).collect()
+        let mut seen = HashSet::new();
+        masters
+            .chain(self.at(None))
+            .filter(|candidate| seen.insert((candidate.host.clone(), candidate.port)))
+            .collect()
     }
 
     fn at(&self, master_port: Option<u16>) -> impl Iterator<Item = Candidate> {

@@ -34,7 +34,7 @@ pub struct Settings {
     /// Newest epoch seen so far; a master that offers an older one is refused.
     pub accepted_epoch: u32,
     /// The leader, where it is the one at the other end: a reconfiguration that names another ends the
-    /// link.
+    /// The leader's id, where it is known that the other end is the leader.
     pub master: Option<ServerId>,
     /// Whether the master was found to be of 3.3, which reads the last zxid from OBSERVERINFO.
     pub master_is_legacy: bool,
