@@ -6,13 +6,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use outpost_tests::ports::free_port;
 use outpost_tests::raw::{RawClient, Refusal};
 use outpost_tests::tree_dump::assert_same_tree;
 use outpost_tests::{
-    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Towards, wait,
+    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Towards, four_letter, wait,
 };
 use outpost_wire::OpCode;
-use outpost_wire::proto::{CreateMode, SetDataRequest, SetDataResponse};
+use outpost_wire::proto::{CreateMode, SetDataRequest, SetDataResponse, SyncRequest};
 
 use crate::workload;
 
@@ -30,13 +31,15 @@ struct Region {
 
 impl Region {
     fn start(hold: Duration) -> Self {
-        let ensemble = Ensemble::with(
-            Settings {
-                extended_types: true,
-                ..Settings::default()
-            }
-            .super_secret(),
-        );
+        Self::with(Settings::default(), hold)
+    }
+
+    fn with(settings: Settings, hold: Duration) -> Self {
+        let settings = Settings {
+            extended_types: true,
+            ..settings
+        };
+        let ensemble = Ensemble::with(settings.super_secret());
         let relays = Relay::before_all(&ensemble);
         let settings = ObserverSettings::default()
             .line(format!("outpost.hold={}", hold.as_millis()))
@@ -53,8 +56,28 @@ impl Region {
         self.relays.iter().for_each(|(_, relay)| act(relay));
     }
 
+    /// Random clients under random faults, and the trees are equal in the end.
+    fn weather_a_storm(&self) {
+        let storm = Storm { region: self };
+        workload::run_in_a_storm(&self.ensemble, &self.observer, |done| storm.blow(done));
+        self.every_relay(Relay::heal);
+        self.ensemble.wait_until_all_serve();
+        self.observer.wait_until_it_serves();
+        assert_same_tree(self.observer.client_address(), self.voter_address());
+    }
+
     fn holds_clients(&self) -> bool {
         self.observer.kind() == ObserverKind::Outpost
+    }
+
+    /// Cuts every link and returns once the observer knows.
+    fn cut_and_wait_until_detached(&self) {
+        self.every_relay(Relay::cut);
+        wait::until("the observer to notice the cut", LIMIT, || {
+            four_letter::learner_master(self.observer.client_address())
+                .is_none()
+                .then_some(())
+        });
     }
 
     fn local(&self) -> RawClient {
@@ -374,15 +397,178 @@ fn a_killed_observer_comes_back_with_nothing_lost() {
     assert_same_tree(region.observer.client_address(), region.voter_address());
 }
 
+/// An ensemble whose leader remembers so little that whoever was away gets a snapshot.
+fn forgetful() -> Settings {
+    let lines = ["commitLogCount=5", "snapshotSizeFactor=-1"].map(str::to_owned);
+    Settings {
+        lines: lines.to_vec(),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn p3_a_snapshot_that_replaces_the_tree_fires_exactly_the_watches_of_the_difference() {
+    let region = Region::with(forgetful(), Duration::from_secs(30));
+    let mut client = region.local();
+    let mut far = region.voter();
+    for path in [
+        "/same",
+        "/changed",
+        "/deleted",
+        "/parent",
+        "/parent/old",
+        "/again",
+    ] {
+        client
+            .create(path, b"before", CreateMode::Persistent)
+            .expect("a new path");
+        client.get_data(path.as_bytes(), true).expect("it is there");
+    }
+    client.get_children(b"/parent", true).expect("it is there");
+    client.get_children(b"/same", true).expect("it is there");
+    client
+        .exists("/created", true)
+        .expect_err("it is not there");
+    client.exists("/never", true).expect_err("it is not there");
+
+    region.every_relay(Relay::cut);
+    far.set_data("/changed", b"meanwhile")
+        .expect("the ensemble is not cut");
+    far.delete("/deleted").expect("the ensemble is not cut");
+    far.delete("/parent/old").expect("the ensemble is not cut");
+    far.create("/parent/new", b"", CreateMode::Persistent)
+        .expect("the ensemble is not cut");
+    far.create("/created", b"", CreateMode::Persistent)
+        .expect("the ensemble is not cut");
+    far.delete("/again").expect("the ensemble is not cut");
+    far.create("/again", b"before", CreateMode::Persistent)
+        .expect("the ensemble is not cut");
+    for number in 0..20 {
+        far.set_data("/changed", format!("{number}").as_bytes())
+            .expect("the ensemble is not cut");
+    }
+    if !region.holds_clients() {
+        region.wait_until_cut_off(&mut client, "/same");
+        return;
+    }
+    region.every_relay(Relay::heal);
+    client.sync();
+    let mut events: Vec<(i32, String)> = client
+        .take_events()
+        .into_iter()
+        .map(|event| (event.kind, event.path.to_string()))
+        .collect();
+    events.sort();
+    // What setWatches says of the same watches: a znode that was deleted and created again has changed.
+    let expected = [
+        (1, "/created"),
+        (2, "/deleted"),
+        (2, "/parent/old"),
+        (3, "/again"),
+        (3, "/changed"),
+        (4, "/parent"),
+    ];
+    assert_eq!(events, expected.map(|(kind, path)| (kind, path.to_owned())));
+    for path in ["/same", "/never"] {
+        far.create(path, b"", CreateMode::Persistent).ok();
+        far.set_data(path, b"at last").expect("it is there");
+    }
+    client.sync();
+    let events: Vec<String> = client
+        .take_events()
+        .into_iter()
+        .map(|event| event.path.to_string())
+        .collect();
+    assert_eq!(events, ["/same", "/never"]);
+    assert_same_tree(region.observer.client_address(), region.voter_address());
+}
+
+#[test]
+fn what_is_asked_of_the_leader_during_a_cut_waits_and_is_answered_after_it() {
+    let region = Region::start(Duration::from_secs(30));
+    let mut client = region.local();
+    client
+        .create("/waits", b"before", CreateMode::Persistent)
+        .expect("a new path");
+    if !region.holds_clients() {
+        region.every_relay(Relay::cut);
+        region.wait_until_cut_off(&mut client, "/waits");
+        return;
+    }
+    region.cut_and_wait_until_detached();
+    let request = SetDataRequest {
+        path: "/waits".into(),
+        data: Some(b"mine"),
+        version: -1,
+    };
+    let write = client
+        .send(OpCode::SetData, &request)
+        .expect("the connection is held");
+    let request = SyncRequest { path: "/".into() };
+    let sync = client
+        .send(OpCode::Sync, &request)
+        .expect("the connection is held");
+    let address = region.observer.client_address();
+    let newcomer = std::thread::spawn(move || RawClient::try_connect(address, SESSION_TIMEOUT_MS));
+    region.every_relay(Relay::heal);
+
+    let reply = client.reply().expect("the write waits for the leader");
+    assert_eq!(reply.header.xid, write);
+    assert_eq!(reply.record::<SetDataResponse>().stat.version, 1);
+    let reply = client.reply().expect("the sync waits for the leader");
+    assert_eq!((reply.header.xid, reply.err().is_ok()), (sync, true));
+    let newcomer = newcomer.join().expect("no panic");
+    let mut newcomer =
+        newcomer.unwrap_or_else(|refusal| panic!("a new session does not wait: {refusal:?}"));
+    let (data, _) = newcomer.get_data(b"/waits", false).expect("it is there");
+    assert_eq!(data.as_deref(), Some(&b"mine"[..]));
+}
+
 #[test]
 fn p1_p2_p3_p4_p5_hold_for_random_clients_while_links_flap_and_leaders_die() {
-    let region = Region::start(Duration::from_secs(30));
-    let storm = Storm { region: &region };
-    workload::run_in_a_storm(&region.ensemble, &region.observer, |done| storm.blow(done));
-    region.every_relay(Relay::heal);
-    region.ensemble.wait_until_all_serve();
-    region.observer.wait_until_it_serves();
-    assert_same_tree(region.observer.client_address(), region.voter_address());
+    Region::start(Duration::from_secs(30)).weather_a_storm();
+}
+
+#[test]
+fn p1_p2_p3_p4_p5_hold_for_random_clients_when_every_gap_is_filled_by_a_snapshot() {
+    Region::with(forgetful(), Duration::from_secs(30)).weather_a_storm();
+}
+
+#[test]
+fn an_observer_that_reaches_followers_only_is_served_by_their_observer_masters() {
+    let masters: Vec<u16> = (0..3).map(|_| free_port()).collect();
+    let settings = Settings {
+        lines_by_voter: masters
+            .iter()
+            .map(|port| format!("observerMasterPort={port}"))
+            .collect(),
+        ..Settings::default()
+    };
+    let ensemble = Ensemble::with(settings.super_secret());
+    // The observer knows one observer master port for all servers, so it is given one reachable follower.
+    let leader = ensemble.wait_for_leader();
+    let follower = ensemble
+        .servers()
+        .iter()
+        .find(|server| server.id != leader)
+        .expect("three voters");
+    let port = masters[usize::try_from(follower.id).expect("a small id") - 1];
+    let relays = Relay::before_all(&ensemble);
+    relays.iter().for_each(|(_, relay)| relay.cut());
+    let settings = ObserverSettings::default().line(format!("observerMasterPort={port}"));
+    let observer = Observer::start(
+        &ensemble,
+        ObserverKind::from_env(),
+        &settings.through(&relays),
+    );
+    let mut client = RawClient::connect(observer.client_address(), SESSION_TIMEOUT_MS);
+    client
+        .create("/by-a-follower", b"", CreateMode::Ephemeral)
+        .expect("a new path");
+    assert_same_tree(
+        observer.client_address(),
+        ensemble.server(leader).client_address(),
+    );
 }
 
 /// Random faults, one after the other, until the clients are done.

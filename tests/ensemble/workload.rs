@@ -79,7 +79,7 @@ pub(crate) fn run_in_a_storm(
     storm: impl FnOnce(&dyn Fn() -> bool) + Send,
 ) {
     /// Each worker goes on for this many operations, most of which are answered at once.
-    const OPERATIONS: usize = 6_000;
+    const OPERATIONS: usize = 3_000;
     let crowd = Crowd::new(ensemble, observer, OnLoss::ComeBack);
     std::thread::scope(|scope| {
         let workers = crowd.workers(4, 0).into_iter();

@@ -204,7 +204,19 @@ pub fn command_line(connect_string: &str, commands: &str) -> CommandLineOutput {
         })
         .map(|line| without_the_run(line, connect_string))
         .partition(|line| line.starts_with("WatchedEvent"));
+    let mut lines: Vec<String> = lines;
+    // whoami lists identities in no particular order.
+    for identities in lines.chunk_by_mut(|one, next| is_identity(one) && is_identity(next)) {
+        identities.sort();
+    }
     CommandLineOutput { lines, events }
+}
+
+/// A line that `whoami` prints for one identity.
+fn is_identity(line: &str) -> bool {
+    ["digest: ", "ip: ", "super: "]
+        .iter()
+        .any(|scheme| line.starts_with(scheme))
 }
 
 /// A line without zxids, times, session ids and ports.

@@ -86,6 +86,8 @@ pub struct Settings {
     pub heap_mb: u32,
     /// Further lines for every voter's and every observer's `zoo.cfg`.
     pub lines: Vec<String>,
+    /// For each voter in turn a further line for its `zoo.cfg` alone.
+    pub lines_by_voter: Vec<String>,
 }
 
 impl Default for Settings {
@@ -102,6 +104,7 @@ impl Default for Settings {
             super_digest: None,
             heap_mb: 256,
             lines: Vec::new(),
+            lines_by_voter: Vec::new(),
         }
     }
 }
@@ -431,6 +434,10 @@ impl Ensemble {
                 "clientPort={}\nclientPortAddress=127.0.0.1",
                 server.ports.client
             );
+        }
+        let index = server.id as usize - 1;
+        if let Some(line) = self.settings.lines_by_voter.get(index) {
+            let _ = writeln!(text, "{line}");
         }
         text.push_str(&self.server_lines(|server| server.ports.quorum));
         fs::write(server.dir.join("zoo.cfg"), text).expect("the run directory can be written");

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::ensemble::{Ensemble, Ports, Version, java_server};
+use crate::ports::free_port;
 use crate::process::Process;
 use crate::relay::Relay;
 use crate::run_dir::{RunDir, profile_dir};
@@ -324,6 +325,8 @@ fn write_files(
     if !settings.lines.iter().any(|line| line.starts_with("admin.")) {
         text.push_str("admin.enableServer=false\n");
     }
+    // Outpost serves metrics without being asked, at a port that everyone would share.
+    let _ = writeln!(text, "metricsProvider.httpPort={}", free_port());
     if !ensemble
         .settings()
         .version
