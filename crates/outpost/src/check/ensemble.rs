@@ -1,32 +1,15 @@
 //! The ensemble: every voter is visited at once, and what was found is put together.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use outpost::config::Config;
-use outpost_forward::{Candidate, Candidates};
-use outpost_wire::ServerId;
+use outpost_forward::Candidates;
 use outpost_wire::membership::{Endpoint, Member};
 use tokio::task::JoinSet;
 
 use super::report::{Report, Subject};
-use super::srvr::{self, Srvr};
-use super::visit::{self, Answer, DEADLINE, Door, Name};
-
-/// What was found at one port of one server.
-struct Found {
-    place: Candidate,
-    name: Name,
-    door: Door,
-    answer: Option<Answer>,
-}
-
-/// What was found at the client port of one server.
-struct ClientPort {
-    server: ServerId,
-    endpoint: Endpoint,
-    door: Door,
-    srvr: Option<Srvr>,
-}
+use super::server::{ClientPort, Found, Leading, visit_client_port, visit_master};
+use super::visit::{Answer, DEADLINE, Door};
 
 /// Everything that was found.
 pub(super) struct Look {
@@ -54,7 +37,6 @@ pub(super) async fn look(config: &Config) -> Look {
             words.spawn(visit_client_port(member.id, endpoint, deadline));
         }
     }
-    // None of the visits can panic; one that did would only be missing.
     let mut found: Vec<(usize, Found)> = visits.join_all().await;
     found.sort_by_key(|(order, found)| (found.place.server, *order));
     let mut client_ports = words.join_all().await;
@@ -62,37 +44,6 @@ pub(super) async fn look(config: &Config) -> Look {
     Look {
         found: found.into_iter().map(|(_, found)| found).collect(),
         client_ports,
-    }
-}
-
-async fn visit_master(place: Candidate, config: &Config, deadline: Instant) -> Found {
-    let knock = visit::knock(&place.host, place.port, deadline).await;
-    let answer = match knock.stream {
-        // One handshake is enough, and it is the leader's.
-        Some(stream) if !place.observer_master => {
-            Some(visit::introduce(stream, &place, config, deadline).await)
-        }
-        _ => None,
-    };
-    Found {
-        place,
-        name: knock.name,
-        door: knock.door,
-        answer,
-    }
-}
-
-async fn visit_client_port(server: ServerId, endpoint: Endpoint, deadline: Instant) -> ClientPort {
-    let knock = visit::knock(&endpoint.host, endpoint.port, deadline).await;
-    let srvr = match knock.stream {
-        Some(stream) => srvr::ask(stream, deadline).await,
-        None => None,
-    };
-    ClientPort {
-        server,
-        endpoint,
-        door: knock.door,
-        srvr,
     }
 }
 
@@ -106,13 +57,6 @@ fn client_endpoint(member: &Member) -> Option<Endpoint> {
         )),
         false => Some(client),
     }
-}
-
-/// Whoever answered as a leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Leading {
-    server: ServerId,
-    epoch: u32,
 }
 
 impl Look {
@@ -198,164 +142,4 @@ impl Look {
             masters => format!("an observer master of {}", masters.join(", ")),
         })
     }
-}
-
-impl Found {
-    fn subject(&self) -> Subject {
-        Subject::Server(self.place.server)
-    }
-
-    fn address(&self) -> Endpoint {
-        Endpoint::new(self.place.host.clone(), self.place.port)
-    }
-
-    fn report_name(&self, report: &mut Report) {
-        let host = &self.place.host;
-        match &self.name {
-            Name::Address => {}
-            Name::Resolved(addresses) => {
-                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                let text = format!("{host} is {}", addresses.join(", "));
-                report.ok(self.subject(), &text);
-            }
-            Name::Unknown(why) => {
-                report.fail(self.subject(), &format!("{host} cannot be resolved: {why}"));
-            }
-        }
-    }
-
-    fn report_quorum_port(&self, leader: Option<Leading>, report: &mut Report) {
-        let address = self.address();
-        match &self.door {
-            Door::Nowhere => {}
-            Door::Refused(after) => {
-                let text = format!(
-                    "quorum port {address} refuses, after {}: only a leader listens there",
-                    millis(*after)
-                );
-                report.ok(self.subject(), &text);
-            }
-            Door::Unreachable(why) => {
-                let text = format!(
-                    "quorum port {address} cannot be reached: {why}; Outpost could not attach when this server leads"
-                );
-                report.fail(self.subject(), &text);
-            }
-            Door::Silent => {
-                let text = format!(
-                    "quorum port {address} is silent for {} s: a firewall, or the host is down; Outpost could \
-                     not attach when this server leads",
-                    DEADLINE.as_secs()
-                );
-                report.fail(self.subject(), &text);
-            }
-            Door::Open(after) => {
-                let text = format!("quorum port {address} connects in {}", millis(*after));
-                report.ok(self.subject(), &text);
-                self.report_answer(leader, report);
-            }
-        }
-    }
-
-    fn report_answer(&self, leader: Option<Leading>, report: &mut Report) {
-        match &self.answer {
-            Some(Answer::Leads {
-                epoch,
-                after,
-                legacy,
-            }) => {
-                let release = match legacy {
-                    true => "; it is of release 3.3",
-                    false => "",
-                };
-                let text = format!(
-                    "answers as leader of epoch {epoch}, {} after OBSERVERINFO{release}",
-                    millis(*after)
-                );
-                report.ok(self.subject(), &text);
-            }
-            Some(Answer::Mute(why)) => {
-                let address = self.address();
-                let text = format!(
-                    "who listens at {address} does not answer as a leader: {why}; does it want TLS or SASL, or is \
-                     this another port than the quorum port?"
-                );
-                match leader {
-                    Some(_) => report.warn(self.subject(), &text),
-                    None => report.fail(self.subject(), &text),
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn report_observer_master(&self, leader: Option<Leading>, report: &mut Report) {
-        let address = self.address();
-        let leads = leader.is_some_and(|leader| leader.server == self.place.server);
-        let text = match &self.door {
-            Door::Nowhere => return,
-            Door::Open(after) => {
-                let text = format!("observer master {address} connects in {}", millis(*after));
-                report.ok(self.subject(), &text);
-                return;
-            }
-            Door::Refused(_) if leads => {
-                let text = format!("observer master {address} refuses: a leader runs none");
-                report.ok(self.subject(), &text);
-                return;
-            }
-            Door::Refused(_) => "refuses; is observerMasterPort set on this voter?".to_owned(),
-            Door::Unreachable(why) => format!("cannot be reached: {why}"),
-            Door::Silent => format!("is silent for {} s", DEADLINE.as_secs()),
-        };
-        report.warn(self.subject(), &format!("observer master {address} {text}"));
-    }
-}
-
-impl ClientPort {
-    fn report(&self, leader: Option<Leading>, report: &mut Report) {
-        let subject = Subject::Server(self.server);
-        let port = format!("client port {}", self.endpoint);
-        let Some(srvr) = &self.srvr else {
-            let why = match &self.door {
-                Door::Open(_) => "does not answer `srvr`".to_owned(),
-                Door::Refused(_) => "refuses, so the server may be down".to_owned(),
-                Door::Unreachable(why) => format!("cannot be reached: {why}"),
-                Door::Nowhere | Door::Silent => "cannot be reached".to_owned(),
-            };
-            report.warn(subject, &format!("{port} {why}; Outpost does without it"));
-            return;
-        };
-        if let Some(refusal) = &srvr.refusal {
-            let text = format!("{port} answers: {refusal}");
-            // What a server says that may not answer, unlike one that cannot.
-            match refusal.contains("whitelist") {
-                true => report.ok(subject, &text),
-                false => report.warn(subject, &text),
-            }
-            return;
-        }
-        let version = srvr.version.as_deref().unwrap_or("of an unknown release");
-        let mode = srvr.mode.as_deref().unwrap_or("in an unknown mode");
-        let text = format!("{port}: ZooKeeper {version}, {mode}");
-        let leads = leader.is_some_and(|leader| leader.server == self.server);
-        match mode {
-            "standalone" => {
-                let text = format!(
-                    "{text}: it runs alone and has no quorum port; start it with standaloneEnabled=false"
-                );
-                report.fail(subject, &text);
-            }
-            "leader" if !leads => {
-                let text = format!("{text}, but it has not answered as leader at its quorum port");
-                report.fail(subject, &text);
-            }
-            _ => report.ok(subject, &text),
-        }
-    }
-}
-
-/// Milliseconds with one digit behind the point.
-fn millis(duration: Duration) -> String {
-    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }

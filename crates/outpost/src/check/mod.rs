@@ -7,12 +7,13 @@
 //! The ensemble sees no more of it than TCP connections, one OBSERVERINFO to whoever leads, and the
 //! four-letter word `srvr`. Nothing attaches, and no session is made.
 //!
-//! Read on in `understood` (the configuration in plain words), `visit` (one look at one door of one server),
-//! `ensemble` (what the visits mean together), `ports` (our own) and `report` (findings).
+//! Read on in `understood` (the configuration in plain words), `visit` (one look at one door), `server` (what that
+//! says of a server), `ensemble` (what all say together), `ports` (our own) and `report` (findings).
 
 mod ensemble;
 mod ports;
 mod report;
+mod server;
 mod srvr;
 mod understood;
 mod visit;

@@ -20,7 +20,7 @@ use super::{DemoError, Options};
 /// How often a watch is left and fired.
 const WATCHES: u32 = 5;
 /// How long a watch may take to fire, and a leader to be elected.
-const EVENT_LIMIT: Duration = Duration::from_secs(15);
+const EVENT_LIMIT: Duration = Duration::from_secs(30);
 /// How long everything stays up at the end, unless told to stay longer.
 const LINGER: Duration = Duration::from_secs(3);
 
