@@ -81,7 +81,10 @@ pub(crate) fn verdict(
             }
         }
     }
-    let silent = listed.iter().zip(&shown).filter(|(_, shown)| !**shown);
+    let silent = listed
+        .iter()
+        .zip(&shown)
+        .filter(|(difference, shown)| !**shown && !difference.sometimes);
     let silent: Vec<&str> = silent.map(|(difference, _)| difference.name).collect();
     if unlisted.is_empty() && silent.is_empty() {
         return Ok(());

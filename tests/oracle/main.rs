@@ -6,6 +6,8 @@
 //! behind a Java observer is kept from it ([`hazard`]) and sent to Outpost alone, after which the ensemble must
 //! still commit.
 
+//! `OUTPOST_ORACLE_SHOW=1` prints what each server said.
+
 // A scenario that cannot go on fails its test with a sentence.
 #![allow(clippy::expect_used)]
 
@@ -78,17 +80,18 @@ impl Theatre {
                 let outpost = play(stage, ObserverKind::Outpost, script)?;
                 compare::verdict(&java, &outpost, &differences::of(script.name))
             }
-            Cast::Outpost(expected) => {
+            Cast::Outpost => {
                 let _others = self.alone.read().unwrap_or_else(PoisonError::into_inner);
                 let said = play(stage, ObserverKind::Outpost, script)?;
                 if !stage.commits() {
                     return Err("the ensemble no longer commits".to_owned());
                 }
-                match said == expected {
-                    true => Ok(()),
-                    false => Err(format!(
-                        "expected {expected:#?}\nbut Outpost said {said:#?}"
-                    )),
+                match said
+                    .iter()
+                    .any(|line| line.starts_with(transcript::UNEXPECTED))
+                {
+                    true => Err(format!("Outpost said {said:#?}")),
+                    false => Ok(()),
                 }
             }
         }
@@ -98,13 +101,16 @@ impl Theatre {
 fn play(stage: &Stage, kind: ObserverKind, script: &Script) -> Result<Vec<String>, String> {
     let (root, first_zxid) = stage.new_root(kind);
     let steps = script.steps(&root);
-    if !matches!(script.cast, Cast::Outpost(_))
+    if !matches!(script.cast, Cast::Outpost)
         && let Some(hazard) = hazard::first_of(&steps)
     {
         return Err(format!("this would hurt the leader behind Java: {hazard}"));
     }
     let lines = run::play(stage, kind, &steps, &root, first_zxid);
     stage.remove(&root);
+    if std::env::var_os("OUTPOST_ORACLE_SHOW").is_some() {
+        println!("{} with {kind:?}:\n  {}", script.name, lines.join("\n  "));
+    }
     Ok(lines)
 }
 

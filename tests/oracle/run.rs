@@ -89,6 +89,8 @@ impl Run<'_> {
                 self.sent(*c, xid, op, Vec::new());
                 self.write(*c, &framed(&payload));
             }
+            Step::Sent(c, request) => self.sent(*c, request.xid, request.op, Vec::new()),
+            Step::Said(lines) => self.transcript.expect(lines),
             Step::Raw(c, bytes) => self.write(*c, bytes),
             Step::Replies(c) => self.replies(*c),
             Step::Event(c) => {
@@ -266,6 +268,11 @@ impl Run<'_> {
             .iter()
             .take(place.unwrap_or(0))
             .any(|asked| asked.op != auth);
+        // Servers answer any ping with the number of pings.
+        let place = place.or_else(|| {
+            let ping = |asked: &Asked| asked.op == OpCode::Ping.code() && header.xid == Xid::PING;
+            pending.iter().position(ping)
+        });
         let Some(asked) = place.and_then(|place| pending.remove(place)) else {
             let rest = transcript::text(rest);
             return self.note(c, &format!("reply to nothing: {header:?} {rest}"));
@@ -275,9 +282,12 @@ impl Run<'_> {
         } else {
             ""
         };
-        let shown_zxid = self.header_zxid(c, &asked, header.zxid.0);
+        let shown_zxid = self.header_zxid(c, &asked, &header);
         let name = op_name(asked.op);
-        let xid = header.xid;
+        let xid = match asked.xid == header.xid.0 {
+            true => asked.xid.to_string(),
+            false => format!("{} as {}", asked.xid, header.xid),
+        };
         if header.err.is_ok() {
             let body = transcript::body(asked.op, &asked.path, rest);
             self.note(c, &format!("{name} {xid}{order}: {shown_zxid} {body}"));
@@ -317,15 +327,17 @@ impl Run<'_> {
         self.note(c, &line);
     }
 
-    /// The zxid of a header: that of the write's own transaction, or of whatever was the last one for a read.
-    fn header_zxid(&mut self, c: Connection, asked: &Asked, zxid: i64) -> String {
+    /// The zxid of a header: that of the write's own transaction, or of whatever was the last one. A refusal may
+    /// come from either, which no client can tell.
+    fn header_zxid(&mut self, c: Connection, asked: &Asked, header: &ReplyHeader) -> String {
+        let zxid = header.zxid.0;
         if zxid <= 0 {
             return zxid.to_string();
         }
         let line = self.line(c);
         let back = zxid < line.last_zxid;
         line.last_zxid = line.last_zxid.max(zxid);
-        let shown = match makes_transaction(asked.op) {
+        let shown = match header.err.is_ok() && makes_transaction(asked.op) {
             true => transcript::zxid(zxid),
             false => "z".to_owned(),
         };

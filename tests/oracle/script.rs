@@ -9,7 +9,9 @@ use outpost_wire::proto::{
     AuthPacket, CreateRequest, DeleteRequest, ExistsRequest, GetChildren2Request, GetDataRequest,
     SetDataRequest, SyncRequest,
 };
-use outpost_wire::{Acl, OpCode, Record};
+use outpost_wire::{Acl, ErrorCode, OpCode, Record};
+
+use crate::transcript::op_name;
 
 /// A connection of a script.
 pub(crate) type Connection = usize;
@@ -33,8 +35,8 @@ pub(crate) enum Cast {
     /// The same, and nothing else meanwhile: the script looks at the root of the tree.
     BothAlone,
     /// Outpost alone, because the request would hurt the leader behind a Java observer. What it must answer,
-    /// line by line as in the transcript.
-    Outpost(&'static [&'static str]),
+    /// stands among the steps.
+    Outpost,
 }
 
 impl Script {
@@ -57,15 +59,11 @@ impl Script {
     }
 
     /// A script for Outpost alone.
-    pub(crate) const fn outpost(
-        name: &'static str,
-        write: fn(&mut Play),
-        expected: &'static [&'static str],
-    ) -> Self {
+    pub(crate) const fn outpost(name: &'static str, write: fn(&mut Play)) -> Self {
         Self {
             name,
             write,
-            cast: Cast::Outpost(expected),
+            cast: Cast::Outpost,
         }
     }
 
@@ -192,6 +190,10 @@ pub(crate) enum Step {
     Raw(Connection, Vec<u8>),
     /// Reads until every request of the connection is answered.
     Replies(Connection),
+    /// Notes that a request went out as raw bytes: its reply is awaited like others.
+    Sent(Connection, Request),
+    /// What the last lines of the transcript must be.
+    Said(Vec<String>),
     /// Reads one frame, which should be a watch event.
     Event(Connection),
     /// Reads until the server ends the connection.
@@ -298,6 +300,27 @@ impl Play {
         ));
     }
 
+    /// Sends several requests in one piece: whoever closes the connection after one of them has read the others,
+    /// so that the end is an ordinary one.
+    pub(crate) fn send_together(&mut self, c: Connection, requests: &[(OpCode, Vec<u8>)]) {
+        let mut bytes = Vec::new();
+        for (op, body) in requests {
+            let xid = match op {
+                OpCode::Ping => -2,
+                OpCode::Auth => -4,
+                _ => self.next_xid(c),
+            };
+            let request = Request {
+                xid,
+                op: op.code(),
+                body: body.clone(),
+            };
+            bytes.extend(request.frame());
+            self.step(Step::Sent(c, request));
+        }
+        self.step(Step::Raw(c, bytes));
+    }
+
     /// The number of the next request.
     pub(crate) fn next_xid(&mut self, c: Connection) -> i32 {
         if self.xids.len() <= c {
@@ -305,6 +328,11 @@ impl Play {
         }
         self.xids[c] += 1;
         self.xids[c]
+    }
+
+    /// The number of the last request.
+    pub(crate) fn last_xid(&self, c: Connection) -> i32 {
+        self.xids.get(c).copied().unwrap_or_default()
     }
 
     /// Reads until everything is answered.
@@ -338,6 +366,40 @@ impl Play {
     pub(crate) fn close(&mut self, c: Connection) {
         self.send_body(c, OpCode::CloseSession.code(), []);
         self.end(c);
+    }
+
+    /// Sends a request that must be refused here, in its turn, and reads the refusal.
+    pub(crate) fn refused(
+        &mut self,
+        c: Connection,
+        op: OpCode,
+        body: impl Into<Vec<u8>>,
+        code: ErrorCode,
+    ) {
+        self.ask_body(c, op.code(), body);
+        let xid = self.xids[c];
+        self.said(format!("{c}: {op:?} {xid}: z {code}"));
+    }
+
+    /// As [`Self::refused`], with the end of the connection behind the refusal.
+    pub(crate) fn refused_for_good(&mut self, c: Connection, op: i32, body: impl Into<Vec<u8>>) {
+        self.ask_body(c, op, body);
+        let (xid, name) = (self.xids[c], op_name(op));
+        self.said(format!("{c}: {name} {xid}: -1 UNIMPLEMENTED(-6)"));
+        self.end(c);
+        self.said(format!("{c}: closed by the server (EOF)"));
+    }
+
+    /// What the last line must be.
+    pub(crate) fn said(&mut self, line: impl Into<String>) {
+        self.step(Step::Said(vec![line.into()]));
+    }
+
+    /// What the last lines must be.
+    pub(crate) fn said_all(&mut self, lines: &[&str]) {
+        self.step(Step::Said(
+            lines.iter().map(|line| (*line).to_owned()).collect(),
+        ));
     }
 
     /// Waits until this server has what the others have.

@@ -28,6 +28,8 @@ impl Stage {
     pub(crate) fn build() -> Self {
         let settings = Settings {
             extended_types: true,
+            // So that both have the same membership to show.
+            listed_observers: 2,
             ..Settings::default()
         };
         let ensemble = Ensemble::with(settings.super_secret());

@@ -17,6 +17,8 @@ use crate::script::Connection;
 /// Stands around a number that is replaced at the end: `‹z:12›` for a zxid, `‹s:34›` for a session.
 const OPEN: char = '‹';
 const CLOSE: char = '›';
+/// Begins the line behind one that is not as it must be.
+pub(crate) const UNEXPECTED: &str = "but it must be: ";
 /// Texts longer than this are shown by their length and sum.
 const SHOWN: usize = 80;
 
@@ -42,6 +44,13 @@ impl Transcript {
     /// Adds a line.
     pub(crate) fn note(&mut self, line: impl Into<String>) {
         self.lines.push(line.into());
+    }
+
+    /// Compares the last lines, with stable names, with what they must be; adds a line if they are others.
+    pub(crate) fn expect(&mut self, lines: &[String]) {
+        if !self.lines().ends_with(lines) {
+            self.note(format!("{UNEXPECTED}{lines:#?}"));
+        }
     }
 
     /// Remembers whose session it is; the first to have it keeps the name.
@@ -80,7 +89,8 @@ impl Transcript {
             rest = after;
         }
         text.push_str(rest);
-        text.replace(&self.root, "$")
+        let name = format!("\"{}\"", &self.root[1..]);
+        text.replace(&self.root, "$").replace(&name, "\"$\"")
     }
 
     fn name_of(&self, mark: &str, ranks: &BTreeMap<i64, usize>) -> String {

@@ -1,13 +1,21 @@
 //! Who a client is.
 
-use outpost_wire::proto::{AuthPacket, GetSaslRequest};
-use outpost_wire::{OpCode, Record};
+use bstr::BStr;
+use outpost_wire::proto::{AuthPacket, GetAclRequest, GetSaslRequest, SyncRequest};
+use outpost_wire::{Acl, Id, OpCode, Perms, Record};
 
 use crate::script::{Play, Script, bstr};
+use crate::scripts::writes::set_acl;
 
 pub(crate) const SCRIPTS: &[Script] = &[
     Script::both("who_am_i_lists_every_identity", who_am_i),
     Script::both("auth_that_fails_ends_the_connection", auth_fails),
+    Script::both("an_auth_packet_without_a_scheme_fails", null_scheme),
+    Script::both(
+        "a_sasl_step_that_cannot_be_read_ends_the_connection",
+        odd_sasl,
+    ),
+    Script::both("text_is_handed_on_as_it_came", text),
     Script::both("auth_echoes_any_number", auth_xid),
     Script::both("auth_in_pieces", auth_truncated),
     Script::both("sasl_is_answered_without_a_configuration", sasl),
@@ -27,7 +35,7 @@ fn who_am_i(p: &mut Play) {
         ("digest", b":"),
         ("digest", b":onlypassword"),
         ("digest", b"a:b:c"),
-        ("digest", b"\xc3\xa9\xf0\x9f\x98\x80:pw"),
+        ("digest", b"\xc3\xa9\xe2\x82\xac:pw"),
         ("digest", b"\xff\xfe:pw"),
         ("digest", b""),
         ("ip", b"10.0.0.1"),
@@ -58,7 +66,9 @@ fn auth_fails(p: &mut Play) {
         );
         p.end(0);
     }
-    // Null scheme, null auth.
+}
+
+fn null_scheme(p: &mut Play) {
     p.open(0);
     let mut body = 0_i32.to_be_bytes().to_vec();
     body.extend([0xff; 4]);
@@ -121,24 +131,29 @@ fn auth_truncated(p: &mut Play) {
 
 fn sasl(p: &mut Play) {
     p.open(0);
-    for token in [None, Some(&b""[..]), Some(b"token"), Some(b"token")] {
-        p.ask(0, OpCode::Sasl, &GetSaslRequest { token });
+    for token in [&b""[..], b"token", b"another"] {
+        p.ask(0, OpCode::Sasl, &GetSaslRequest { token: Some(token) });
     }
     p.ping(0);
+}
+
+fn odd_sasl(p: &mut Play) {
+    let null = GetSaslRequest { token: None }.encode();
     let whole = GetSaslRequest {
         token: Some(b"token"),
     }
     .encode();
-    for length in [0, 3, 6] {
+    for body in [&null[..], &whole[..0], &whole[..3], &whole[..6]] {
         p.open(0);
-        p.send_body(0, OpCode::Sasl.code(), &whole[..length]);
-        p.send_body(0, OpCode::Ping.code(), []);
+        p.send_together(
+            0,
+            &[(OpCode::Sasl, body.to_vec()), (OpCode::Ping, Vec::new())],
+        );
         p.replies(0);
     }
 }
 
 fn superuser(p: &mut Play) {
-    use outpost_wire::{Acl, Id, Perms};
     p.open(0);
     p.open(1);
     let a = p.at("a");
@@ -147,22 +162,45 @@ fn superuser(p: &mut Play) {
         perms: Perms(0),
         id: Id::anyone(),
     }];
-    p.ask(
-        0,
-        OpCode::SetAcl,
-        &crate::scripts::writes::set_acl(&a, &nobody),
-    );
+    p.ask(0, OpCode::SetAcl, &set_acl(&a, &nobody));
     p.get_data(0, &a, false);
     p.set_data(0, &a, b"x");
     p.auth(1, "digest", b"super:secret");
     p.sync(1);
     p.get_data(1, &a, true);
     p.set_data(1, &a, b"x");
-    p.ask(
-        1,
-        OpCode::SetAcl,
-        &crate::scripts::writes::set_acl(&a, &Acl::open()),
-    );
+    p.ask(1, OpCode::SetAcl, &set_acl(&a, &Acl::open()));
     p.set_data(0, &a, b"y");
     p.close(1);
+}
+
+/// Java decodes and encodes again what it only hands on.
+fn text(p: &mut Play) {
+    p.open(0);
+    for path in [
+        &b"/\xf0\x9f\x98\x80"[..],
+        b"/\xff",
+        b"/\xc3",
+        b"/\xed\xa0\x80\xed\xb0\x80",
+        b"/\xc0\x80",
+    ] {
+        let path = BStr::new(path);
+        p.ask(0, OpCode::Sync, &SyncRequest { path });
+    }
+    p.auth(0, "digest", b"\xf0\x9f\x98\x80:pw");
+    p.ask_body(0, WHO_AM_I, []);
+    let a = p.at("a");
+    p.create(0, &a, b"");
+    let acl = [
+        Acl {
+            perms: Perms::READ,
+            id: Id::new("digest", "\u{1F600}:x"),
+        },
+        Acl {
+            perms: Perms::ALL,
+            id: Id::anyone(),
+        },
+    ];
+    p.ask(0, OpCode::SetAcl, &set_acl(&a, &acl));
+    p.ask(0, OpCode::GetAcl, &GetAclRequest { path: bstr(&a) });
 }

@@ -34,7 +34,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     Script::both("odd_paths_are_just_names_to_reads", odd_paths),
     Script::both("sync_echoes_any_path", sync),
     Script::both("check_and_remove_watches_know_all_types", check_and_remove),
-    Script::both("add_watch_takes_its_two_modes", add_watch),
+    Script::alone("add_watch_takes_its_two_modes", add_watch),
     Script::both("large_data_comes_back_whole", large),
 ];
 
@@ -338,13 +338,11 @@ fn sync(p: &mut Play) {
         "//",
         "/a/",
         "/\0",
-        "/\u{1F600}",
+        "/\u{20ac}",
     ] {
         p.ask(0, OpCode::Sync, &SyncRequest { path: bstr(path) });
     }
-    // Null and invalid UTF-8.
     p.ask_body(0, OpCode::Sync.code(), [0xff; 4]);
-    p.ask_body(0, OpCode::Sync.code(), [0, 0, 0, 2, b'/', 0xff]);
     p.close(0);
 }
 

@@ -1,7 +1,9 @@
 //! From the connect request to the end of the session.
 
-use outpost_wire::OpCode;
-use outpost_wire::proto::GetDataRequest;
+use outpost_wire::proto::{
+    AuthPacket, CreateRequest, DeleteRequest, GetAclRequest, GetDataRequest, MultiOp, MultiRequest,
+};
+use outpost_wire::{Acl, Id, OpCode, Perms, Record};
 
 use crate::script::{At, Hello, Password, Play, Request, Script, Seen, Step, Whose, bstr};
 
@@ -35,6 +37,24 @@ pub(crate) const SCRIPTS: &[Script] = &[
         "a_write_after_the_session_has_moved_ends_the_connection",
         write_after_move,
     ),
+    Script::both(
+        "closing_a_session_elsewhere_ends_its_connections",
+        closed_elsewhere,
+    ),
+    Script::both(
+        "what_is_asked_after_the_session_has_moved_is_answered_alike",
+        asked_after_move,
+    ),
+    Script::both(
+        "requests_behind_a_connect_request_in_vain_are_not_served",
+        pipelined_in_vain,
+    ),
+    Script::both(
+        "an_identity_behind_the_connect_request_counts",
+        pipelined_auth,
+    ),
+    Script::both("a_second_close_session_is_not_answered", close_twice),
+    Script::both("close_session_has_no_body_that_matters", close_with_body),
     Script::both("nothing_is_answered_behind_close_session", behind_close),
     Script::both(
         "ephemerals_outlive_the_connection_and_not_the_session",
@@ -219,10 +239,7 @@ fn unknown(p: &mut Play) {
 fn closed(p: &mut Play) {
     p.open(0);
     p.close(0);
-    for at in [At::Here, At::There, At::Voter] {
-        p.open_as(1, at, Hello::again(0));
-        p.end(1);
-    }
+    refused_everywhere(p);
 }
 
 fn expired(p: &mut Play) {
@@ -241,6 +258,17 @@ fn expired(p: &mut Play) {
     p.open(2);
     p.sync(2);
     p.exists(2, &e, false);
+    refused_everywhere(p);
+}
+
+/// The session of the first connection is gone, and every server knows.
+fn refused_everywhere(p: &mut Play) {
+    for at in [At::Here, At::There, At::Voter] {
+        p.open_as(9, at, Hello::NEW);
+        p.sync(9);
+        p.open_as(1, at, Hello::again(0));
+        p.end(1);
+    }
 }
 
 fn silent(p: &mut Play) {
@@ -358,10 +386,10 @@ fn write_after_move(p: &mut Play) {
         p.send(
             c,
             OpCode::Create,
-            &outpost_wire::proto::CreateRequest {
+            &CreateRequest {
                 path: bstr(&a),
                 data: None,
-                acl: Some(outpost_wire::Acl::open()),
+                acl: Some(Acl::open()),
                 flags: 0,
             },
         );
@@ -371,24 +399,140 @@ fn write_after_move(p: &mut Play) {
     }
 }
 
-fn behind_close(p: &mut Play) {
-    let a = p.at("");
-    let get = |p: &mut Play| {
-        let request = GetDataRequest {
-            path: bstr(&a),
-            watch: false,
-        };
-        p.send(0, OpCode::GetData, &request);
-    };
+/// The connection that the session has left is ended by the transaction that closes it.
+fn closed_elsewhere(p: &mut Play) {
+    for (c, other) in [(0, At::There), (10, At::Voter)] {
+        p.open(c);
+        p.open_as(
+            c + 1,
+            other,
+            Hello {
+                seen: Seen::Nothing,
+                ..Hello::again(c)
+            },
+        );
+        p.ping(c);
+        p.close(c + 1);
+        p.end(c);
+    }
+}
+
+fn asked_after_move(p: &mut Play) {
+    let a = p.at("a");
     p.open(0);
-    get(p);
-    p.send_body(0, OpCode::CloseSession.code(), []);
-    p.send_body(0, OpCode::CloseSession.code(), []);
-    get(p);
+    p.create(0, &a, b"");
+    p.open_as(
+        1,
+        At::There,
+        Hello {
+            seen: Seen::Nothing,
+            ..Hello::again(0)
+        },
+    );
+    p.sync(0);
+    p.get_data(0, &a, true);
+    p.set_data(1, &a, b"moved");
+    p.step(Step::Event(0));
+    p.get_data(0, &a, false);
+    // A multi ends the connection too.
+    let ops = vec![MultiOp::Delete(DeleteRequest {
+        path: bstr(&a),
+        version: -1,
+    })];
+    p.send(0, OpCode::Multi, &MultiRequest { ops });
     p.end(0);
+    p.exists(1, &a, false);
+    // And back: it is the other one now that has to go.
+    p.open_as(
+        2,
+        At::Here,
+        Hello {
+            seen: Seen::Nothing,
+            ..Hello::again(1)
+        },
+    );
+    p.set_data(2, &a, b"back");
+    p.send_body(1, OpCode::CloseSession.code(), []);
+    p.end(2);
+}
+
+fn pipelined_in_vain(p: &mut Play) {
+    for hello in [
+        Hello {
+            session: Whose::Unknown(7),
+            password: Password::Computed(7),
+            ..Hello::NEW
+        },
+        Hello {
+            session: Whose::Unknown(7),
+            ..Hello::NEW
+        },
+        Hello {
+            seen: Seen::Future,
+            ..Hello::NEW
+        },
+    ] {
+        p.step(Step::Dial(0, At::Here));
+        p.step(Step::Hello(0, hello));
+        p.send_body(0, OpCode::WhoAmI.code(), []);
+        p.step(Step::Welcome(0));
+        p.end(0);
+    }
+}
+
+fn pipelined_auth(p: &mut Play) {
+    let a = p.at("a");
+    p.step(Step::Dial(0, At::Here));
+    p.step(Step::Hello(0, Hello::NEW));
+    let packet = AuthPacket {
+        kind: 0,
+        scheme: bstr("digest"),
+        auth: Some(b"alice:pw"),
+    };
+    p.send(0, OpCode::Auth, &packet);
+    let acl = Some(vec![Acl {
+        perms: Perms::ALL,
+        id: Id::new("auth", ""),
+    }]);
+    let create = CreateRequest {
+        path: bstr(&a),
+        data: None,
+        acl,
+        flags: 0,
+    };
+    p.send(0, OpCode::Create, &create);
+    p.send_body(0, OpCode::WhoAmI.code(), []);
+    p.step(Step::Welcome(0));
+    p.replies(0);
     p.open(1);
-    p.send_body(1, OpCode::CloseSession.code(), *b"with a body");
-    p.end(1);
+    p.sync(1);
+    p.get_data(1, &a, false);
+    p.ask(0, OpCode::GetAcl, &GetAclRequest { path: bstr(&a) });
+}
+
+fn behind_close(p: &mut Play) {
+    p.open(0);
+    let path = p.at("");
+    let get = GetDataRequest {
+        path: bstr(&path),
+        watch: false,
+    };
+    let get = (OpCode::GetData, get.encode());
+    p.send_together(0, &[get.clone(), (OpCode::CloseSession, Vec::new()), get]);
+    p.end(0);
+}
+
+fn close_twice(p: &mut Play) {
+    p.open(0);
+    let close = (OpCode::CloseSession, Vec::new());
+    p.send_together(0, &[close.clone(), close]);
+    p.end(0);
+}
+
+fn close_with_body(p: &mut Play) {
+    p.open(0);
+    p.send_body(0, OpCode::CloseSession.code(), *b"with a body");
+    p.end(0);
 }
 
 fn ephemerals(p: &mut Play) {
@@ -438,10 +582,10 @@ fn pipelined(p: &mut Play) {
     let a = p.at("a");
     p.step(Step::Dial(0, At::Here));
     p.step(Step::Hello(0, Hello::NEW));
-    let create = outpost_wire::proto::CreateRequest {
+    let create = CreateRequest {
         path: bstr(&a),
         data: Some(b"x"),
-        acl: Some(outpost_wire::Acl::open()),
+        acl: Some(Acl::open()),
         flags: 0,
     };
     p.send(0, OpCode::Create, &create);
@@ -464,8 +608,9 @@ fn pipelined(p: &mut Play) {
         xid: 5,
         op: OpCode::Ping.code(),
         body: Vec::new(),
-    }
-    .frame();
+    };
+    p.step(Step::Sent(1, whole.clone()));
+    let whole = whole.frame();
     p.step(Step::Raw(1, whole[..3].to_vec()));
     p.step(Step::Welcome(1));
     p.step(Step::Raw(1, whole[3..].to_vec()));

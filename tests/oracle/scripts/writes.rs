@@ -5,6 +5,7 @@ use outpost_wire::proto::{
 };
 use outpost_wire::{Acl, Id, OpCode, Perms};
 
+use crate::hazard::LIMITS;
 use crate::script::{Play, Script, bstr};
 
 pub(crate) const SCRIPTS: &[Script] = &[
@@ -26,6 +27,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     ),
     Script::both("ephemerals_have_an_owner_and_no_children", ephemerals),
     Script::both("the_system_znodes_resist", system_znodes),
+    Script::both("what_a_quota_counts_is_the_same", quota),
     Script::both("reconfig_is_refused_while_it_is_disabled", reconfig),
 ];
 
@@ -281,8 +283,8 @@ fn rewritten_acls(p: &mut Play) {
     p.open(0);
     let a = p.at("a");
     p.create(0, &a, b"");
+    // One only: the leader puts several in any order.
     p.auth(0, "digest", b"alice:pw");
-    p.auth(0, "digest", b"super:secret");
     for acl in [
         vec![entry(31, "auth", "")],
         vec![entry(31, "auth", "ignored"), entry(1, "world", "anyone")],
@@ -294,7 +296,7 @@ fn rewritten_acls(p: &mut Play) {
         vec![entry(0, "world", "anyone")],
         vec![entry(-1, "world", "anyone")],
         vec![entry(64, "ip", "::1"), entry(31, "ip", "127.0.0.0/8")],
-        vec![entry(31, "digest", "\u{e9}:\u{1F600}")],
+        vec![entry(31, "digest", "\u{e9}:\u{20ac}")],
     ] {
         p.ask(0, OpCode::SetAcl, &set_acl(&a, &acl));
         p.ask(
@@ -372,4 +374,38 @@ fn reconfig(p: &mut Play) {
         cur_config_id: -1,
     };
     p.ask(0, OpCode::Reconfig, &request);
+}
+
+/// All servers count for themselves: the text is no transaction's.
+fn quota(p: &mut Play) {
+    p.open(0);
+    let top = p.at("");
+    let quota = format!("/zookeeper/quota{top}");
+    let limits = format!("{quota}/zookeeper_limits");
+    let stats = format!("{quota}/zookeeper_stats");
+    p.create(0, &p.at("before"), b"12345");
+    p.create(0, &quota, b"");
+    p.create(0, &limits, LIMITS);
+    p.create(0, &stats, LIMITS);
+    p.get_data(0, &stats, true);
+    let a = p.at("a");
+    p.create(0, &a, b"123");
+    p.get_data(0, &stats, true);
+    p.set_data(0, &a, b"1234567");
+    p.get_data(0, &stats, false);
+    p.create(0, &format!("{a}/b"), b"x");
+    p.delete(0, &format!("{a}/b"));
+    p.create_as(0, OpCode::Create, &p.at("null"), None, 0);
+    p.create_as(0, OpCode::Create, &p.at("e"), Some(b"gone soon"), 1);
+    p.get_data(0, &stats, false);
+    p.set_data(0, &limits, LIMITS);
+    p.get_data(0, &limits, false);
+    p.close(0);
+    p.open(1);
+    p.get_data(1, &stats, false);
+    p.delete(1, &limits);
+    p.create(1, &p.at("after"), b"1");
+    p.get_data(1, &stats, false);
+    p.delete(1, &stats);
+    p.delete(1, &quota);
 }
