@@ -29,8 +29,6 @@ const OUTPUT_BYTES_MAX: usize = 4 << 20;
 const REQUESTS_AT_ONCE: usize = 256;
 /// How much later the candidates of the next preference are asked.
 const PREFERENCE_STEP: Duration = Duration::from_millis(250);
-/// How long a TCP connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A socket with a learner at our end of it.
 pub(crate) struct Wire {
@@ -64,16 +62,22 @@ pub(crate) async fn seek(
     let mut attempts = JoinSet::new();
     for candidate in candidates {
         let backoff = Backoff::new(link.retry_first, link.retry_longest);
-        attempts.spawn(pursue(candidate, settings.clone(), backoff));
+        let patience = link.connect_timeout;
+        attempts.spawn(pursue(candidate, settings.clone(), patience, backoff));
     }
     attempts.join_next().await?.ok()
 }
 
 /// Asks one candidate until it answers.
-async fn pursue(candidate: Candidate, settings: Settings, mut backoff: Backoff) -> Wire {
+async fn pursue(
+    candidate: Candidate,
+    settings: Settings,
+    connect_timeout: Duration,
+    mut backoff: Backoff,
+) -> Wire {
     sleep(PREFERENCE_STEP * candidate.preference).await;
     loop {
-        match Wire::register(candidate.clone(), settings.clone()).await {
+        match Wire::register(candidate.clone(), settings.clone(), connect_timeout).await {
             Ok(wire) => return wire,
             Err(lost) => tracing::debug!(%candidate, %lost, "no learner master here"),
         }
@@ -87,11 +91,15 @@ impl Wire {
     }
 
     /// Connects and waits for the answer to OBSERVERINFO.
-    async fn register(candidate: Candidate, settings: Settings) -> Result<Wire, Lost> {
+    async fn register(
+        candidate: Candidate,
+        settings: Settings,
+        connect_timeout: Duration,
+    ) -> Result<Wire, Lost> {
         let address = (candidate.host.as_str(), candidate.port);
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        let stream = timeout(connect_timeout, TcpStream::connect(address))
             .await
-            .map_err(|_| Lost::Silent(CONNECT_TIMEOUT))??;
+            .map_err(|_| Lost::Silent(connect_timeout))??;
         stream.set_nodelay(true)?;
         let settings = Settings {
             master: candidate.leader(),

@@ -33,6 +33,8 @@ pub struct LinkSettings {
     pub init_timeout: Duration,
     /// How long a master may be silent afterwards (syncLimit × tickTime).
     pub sync_timeout: Duration,
+    /// How long one TCP connection may take to come about (connectToLearnerMasterLimit × tickTime).
+    pub connect_timeout: Duration,
     /// How long clients are served after the link was lost; zero closes them at once.
     pub hold: Duration,
     /// Longest data of a packet, in bytes; at least the ensemble's `jute.maxbuffer`.

@@ -24,6 +24,7 @@ use outpost_forward::{Candidates, Link, LinkSettings};
 use outpost_mirror::acl::AclRules;
 use outpost_mirror::{Mirror, TreeOptions};
 use outpost_wire::membership::Endpoint;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ use crate::report::Facts;
 use crate::serve::auth::AuthRules;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
+use crate::serve::outstanding::Outstanding;
+use crate::serve::throttle::TokenBucket;
 use crate::serve::validate::Gate;
 use crate::serve::{ServeSettings, Service, Workers};
 use crate::stats::Stats;
@@ -43,6 +46,9 @@ use crate::stats::Stats;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts at one learner master.
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// Longest wait for one TCP connection, however patient the configuration: a fresh attempt finds a network that
+/// has come back sooner than an old one whose packets go out ever more rarely.
+const CONNECT_LONGEST: Duration = Duration::from_secs(5);
 /// Length of the accept queue where the configuration leaves it to the system.
 const BACKLOG: u32 = 1024;
 
@@ -119,6 +125,8 @@ impl Outpost {
             link,
             clients: table,
             local_sessions,
+            outstanding: Arc::new(outstanding(&config)),
+            connect_tokens: connect_tokens(&config),
             stats,
             facts: Facts::new(&config, clients.as_ref().and_then(port_of)),
             readiness: Readiness::default(),
@@ -392,6 +400,7 @@ fn link_settings(config: &Config, tree: TreeOptions) -> LinkSettings {
         server_id: config.id,
         init_timeout: config.ticks.init_timeout(),
         sync_timeout: config.ticks.sync_timeout(),
+        connect_timeout: config.ticks.connect_timeout().min(CONNECT_LONGEST),
         // Keeping clients over a lost link is not done yet: they are closed, as by a Java observer.
         hold: Duration::ZERO,
         packet_bytes_max: config.ensemble.record_bytes_max,
@@ -417,24 +426,37 @@ fn serve_settings(config: &Config) -> ServeSettings {
         sessionless_timeout: clients.sessionless_timeout,
         connections_per_address_max: per_address,
         connections_max: clients.max_cnxns.map_or(0, |max| max as usize),
+        tcp_keep_alive: clients.tcp_keep_alive,
         auth: AuthRules {
-            digest: config.auth.digest.is_some(),
+            digest: config.auth.digest.as_ref().map(|digest| digest.algorithm),
             super_digest: config
                 .auth
                 .digest
                 .as_ref()
                 .and_then(|digest| digest.super_digest.as_ref())
                 .map(|secret| secret.reveal().into()),
+            ensemble: config.auth.ensemble.clone(),
             enforced: config.auth.enforced_schemes.clone(),
         },
     }
+}
+
+fn outstanding(config: &Config) -> Outstanding {
+    let limit = config.clients.global_outstanding_limit;
+    Outstanding::new(limit as usize, config.clients.large_requests)
+}
+
+fn connect_tokens(config: &Config) -> Option<Mutex<TokenBucket>> {
+    let rules = config.clients.connect_throttle?;
+    Some(Mutex::new(TokenBucket::new(rules, Instant::now())))
 }
 
 fn gate(config: &Config) -> Gate {
     Gate {
         reconfig_enabled: config.ensemble.reconfig_enabled,
         // A follower that is our learner master may have this setting, and would stop.
-        eager_acl_check: config.ensemble.observer_master_port.is_some(),
+        eager_acl_check: config.auth.eager_acl_check
+            || config.ensemble.observer_master_port.is_some(),
         ..Gate::new(config.clients.frame_bytes_max, config.agreed.extended_types)
     }
 }

@@ -98,7 +98,7 @@ pub struct Stats {
     pub notification_bytes: AtomicU64,
     /// Connections accepted.
     pub accepted: AtomicU64,
-    /// Connections refused because of a limit.
+    /// Connections refused because of a limit, or because too many sessions were asked for.
     pub rejected: AtomicU64,
     /// Connections that the client closed, or that failed.
     pub dropped: AtomicU64,
@@ -110,6 +110,8 @@ pub struct Stats {
     pub malformed: AtomicU64,
     /// Requests refused here because they would hurt a leader or cannot be decoded (P9).
     pub refused: AtomicU64,
+    /// Requests that would have brought the large ones in work above their bound.
+    pub large_rejected: AtomicU64,
     /// Authentications that failed.
     pub auth_failed: AtomicU64,
     /// Connections cut because they did not read.
@@ -137,6 +139,7 @@ impl Stats {
             revalidations: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            large_rejected: AtomicU64::new(0),
             auth_failed: AtomicU64::new(0),
             outbox_overflows: AtomicU64::new(0),
             sessionless_expired: AtomicU64::new(0),

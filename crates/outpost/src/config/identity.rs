@@ -14,8 +14,6 @@ use super::{Agreed, ReadFile};
 const ID_OPTION: &str = "--id";
 /// Low byte of an id that would make every session look like the owner of a TTL znode.
 const TTL_BYTE: u8 = 0xff;
-/// From this low byte on, session ids are negative, which 3.5.3's TTL znodes take for a sign of their own.
-const SIGN_BYTE: u8 = 0x80;
 
 /// The id: from the command line, else `outpost.id`, else the file `myid` in `data_dir`.
 pub(super) fn read(
@@ -93,11 +91,6 @@ fn troubles_of_the_low_byte(id: ServerId, membership: &Membership, agreed: &Agre
         troubles.push(format!(
             "id {id} cannot be used with extendedTypesEnabled=true: its low byte is 255, so every ephemeral \
              znode made here would pass for a TTL znode; choose another id"
-        ));
-    }
-    if agreed.extended_types && agreed.emulate_353_ttl && byte >= SIGN_BYTE && byte != TTL_BYTE {
-        troubles.push(format!(
-            "id {id} cannot be used with emulate353TTLNodes=true: its low byte is above 127; choose another id"
         ));
     }
     let shares_byte = |voter: ServerId| voter != id && voter.0.to_le_bytes()[0] == byte;

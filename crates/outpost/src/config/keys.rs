@@ -90,6 +90,8 @@ const NEED_ADMIN_TLS: &str = "the admin server does not speak TLS yet; set it to
     server off with admin.enableServer=false";
 const NEED_SASL: &str = "SASL towards clients is not supported yet, so no client could be served; remove \
     the line, or stay with a Java observer";
+const NEED_NEW_TTL: &str = "Outpost cannot tell TTL znodes of this old form from ephemeral ones; set it to \
+    false where the ensemble has none of them left, or stay with a Java observer";
 const LOGGING: &str = "Outpost logs to standard error; choose what with OUTPOST_LOG";
 
 /// Every known key.
@@ -209,17 +211,13 @@ pub(super) const KEYS: &[Key] = &[
         &["0"],
         "no request waits in a throttler here",
     ),
-    ignored(
-        "enableEagerACLCheck",
-        NO,
-        "the leader checks the ACLs of every write",
-    ),
+    honoured("enableEagerACLCheck"),
     ignored("enforceQuota", NO, "the leader enforces quotas"),
     // What the ensemble agrees on.
     honoured("localSessionsEnabled"),
     honoured("localSessionsUpgradingEnabled"),
     honoured("extendedTypesEnabled"),
-    honoured("emulate353TTLNodes"),
+    refused("emulate353TTLNodes", NO, NEED_NEW_TTL),
     honoured("digest.enabled"),
     honoured("readonlymode.enabled"),
     ignored(

@@ -59,7 +59,8 @@ pub struct Config {
     pub clients: Clients,
     /// Who a client may be, and what is then allowed.
     pub auth: Auth,
-    /// `readonlymode.enabled`: whether clients that ask for it are served while there is no leader.
+    /// `readonlymode.enabled`: whether clients that ask for it are to be served while there is no leader. Not
+    /// done yet; it only allows the word `isro`.
     pub read_only_mode: bool,
     /// `4lw.commands.whitelist`.
     pub four_letter_words: FourLetterWords,
@@ -71,8 +72,8 @@ pub struct Config {
     pub metrics_required: bool,
     /// `outpost.workers`: threads that serve clients; by default one per core.
     pub workers: NonZeroUsize,
-    /// `outpost.hold`: how long a detached mirror serves at most; by default `syncLimit` ticks. Zero closes
-    /// all clients at once, as a Java observer does.
+    /// `outpost.hold`: how long a detached mirror is to serve at most. Not done yet: all clients are closed at
+    /// once, as by a Java observer, which is what zero asks for.
     pub hold: Duration,
     /// `outpost.maxWritesInFlight`: requests that may wait for the leader's answer at one time.
     pub writes_in_flight_max: usize,
@@ -134,8 +135,6 @@ pub struct Agreed {
     pub local_sessions_upgrading: bool,
     /// `extendedTypesEnabled`: there may be TTL znodes.
     pub extended_types: bool,
-    /// `emulate353TTLNodes`: TTL znodes are marked as ZooKeeper 3.5.3 marked them.
-    pub emulate_353_ttl: bool,
     /// `digest.enabled`: the tree's digest is kept and compared with the leader's.
     pub digest: bool,
 }
@@ -187,7 +186,7 @@ pub struct LargeRequests {
 pub struct ConnectThrottle {
     /// `…_tokens`: what the bucket holds.
     pub tokens: u32,
-    /// `…_fill_time`: how often it is filled.
+    /// `…_fill_time`: how often it is filled; not zero.
     pub fill_time: Duration,
     /// `…_fill_count`: how many tokens each filling adds.
     pub fill_count: u32,
@@ -222,6 +221,8 @@ pub struct Auth {
     /// Scheme `ensemble`, where an `authProvider` line brings it in: the names that are accepted; an empty list
     /// accepts every name.
     pub ensemble: Option<Vec<String>>,
+    /// `enableEagerACLCheck`: writes are held against the mirror's ACLs before they are forwarded.
+    pub eager_acl_check: bool,
     /// `skipACL=yes`: every read is allowed.
     pub skip_acl: bool,
     /// `enforce.auth.schemes`: a request is served only to a client with an id of one of these schemes. Empty
@@ -243,6 +244,12 @@ pub struct DigestAuth {
 pub enum DigestAlgorithm {
     /// `SHA1`, ZooKeeper's default.
     Sha1,
+    /// `SHA-256`.
+    Sha256,
+    /// `SHA-384`.
+    Sha384,
+    /// `SHA-512`.
+    Sha512,
 }
 
 /// A text that never shows in logs and debug output.

@@ -63,7 +63,7 @@ pub(super) fn config(
     let own_id = id.map(|(id, _)| id);
     check_peer_type(settings, own_id, &members);
     check_election(settings);
-    let read_only_mode = settings.flag("readonlymode.enabled", false);
+    let read_only_mode = read_only_mode(settings);
     let frame_bytes_max = settings
         .bytes("jute.maxbuffer", 1)
         .unwrap_or(FRAME_BYTES_MAX);
@@ -75,9 +75,7 @@ pub(super) fn config(
     let admin = admin(settings);
     let (metrics, metrics_required) = metrics(settings);
     let workers = workers(settings);
-    let hold = settings
-        .millis("outpost.hold", 0)
-        .unwrap_or(ticks.sync_timeout());
+    let hold = hold(settings);
     let writes = settings.count(
         "outpost.maxWritesInFlight",
         1,
@@ -107,6 +105,26 @@ pub(super) fn config(
         writes_in_flight_max: usize::try_from(writes).ok()?,
         drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(10)),
     })
+}
+
+fn read_only_mode(settings: &mut Settings) -> bool {
+    let wanted = settings.flag("readonlymode.enabled", false);
+    if let (true, Some(setting)) = (wanted, settings.get("readonlymode.enabled")) {
+        let text = "accepted, but this version serves no client read-only: without a link to the ensemble it \
+            serves nobody; only the word isro is allowed by it";
+        settings.warn(&setting, text);
+    }
+    wanted
+}
+
+fn hold(settings: &mut Settings) -> Duration {
+    let wanted = settings.millis("outpost.hold", 0).unwrap_or_default();
+    if let (false, Some(setting)) = (wanted.is_zero(), settings.get("outpost.hold")) {
+        let text = "accepted, but this version closes its clients at once when the link to the ensemble \
+            drops, as a Java observer does";
+        settings.warn(&setting, text);
+    }
+    wanted
 }
 
 fn data_dir(settings: &mut Settings) -> Option<PathBuf> {
@@ -163,7 +181,6 @@ fn agreed(settings: &mut Settings) -> Agreed {
         local_sessions: settings.flag("localSessionsEnabled", false),
         local_sessions_upgrading: settings.flag("localSessionsUpgradingEnabled", false),
         extended_types: settings.flag("extendedTypesEnabled", false),
-        emulate_353_ttl: settings.flag("emulate353TTLNodes", false),
         digest: settings.flag("digest.enabled", true),
     }
 }
@@ -362,7 +379,7 @@ fn large_requests(settings: &mut Settings) -> Option<LargeRequests> {
 
 fn connect_throttle(settings: &mut Settings) -> Option<ConnectThrottle> {
     let tokens = settings.limit("connection_throttle_tokens", 0, "tokens");
-    let fill_time = settings.millis("connection_throttle_fill_time", 0);
+    let fill_time = settings.millis("connection_throttle_fill_time", 1);
     let fill_count = settings.count("connection_throttle_fill_count", 0, 1, "tokens");
     let freeze_time = settings.whole(
         "connection_throttle_freeze_time",
@@ -402,11 +419,11 @@ fn auth(settings: &mut Settings) -> Auth {
     let ensemble = ensemble_auth(settings);
     let mut schemes = vec!["ip"];
     schemes.extend(digest.as_ref().map(|_| "digest"));
-    schemes.extend(ensemble.as_ref().map(|_| "ensemble"));
     Auth {
         enforced_schemes: enforced_schemes(settings, &schemes),
         digest,
         ensemble,
+        eager_acl_check: settings.flag("enableEagerACLCheck", false),
         skip_acl: skip_acl(settings),
     }
 }
@@ -417,8 +434,13 @@ fn digest_auth(settings: &mut Settings) -> Option<DigestAuth> {
         "DigestAuthenticationProvider.digestAlg",
         |value| match value.to_ascii_uppercase().as_str() {
             "SHA1" | "SHA-1" | "SHA" => Ok(DigestAlgorithm::Sha1),
+            "SHA-256" => Ok(DigestAlgorithm::Sha256),
+            "SHA-384" => Ok(DigestAlgorithm::Sha384),
+            "SHA-512" => Ok(DigestAlgorithm::Sha512),
             _ => Err(
-                "only SHA1 is supported yet; with another algorithm no password would fit".into(),
+                "only SHA1, SHA-256, SHA-384 and SHA-512 are supported; with another algorithm no password \
+                 would fit"
+                    .into(),
             ),
         },
     );

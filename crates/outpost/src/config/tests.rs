@@ -133,7 +133,8 @@ fn defaults_are_those_of_a_java_observer() {
     assert_eq!(admin.command_url, "/commands");
     assert_eq!(config.metrics, Some(Endpoint::new("0.0.0.0", 7000)));
     assert!(!config.metrics_required);
-    assert_eq!(config.hold, Duration::from_secs(15));
+    assert!(!config.auth.eager_acl_check);
+    assert_eq!(config.hold, Duration::ZERO);
 }
 
 #[test]
@@ -378,6 +379,10 @@ fn values_that_contradict_each_other_or_cannot_be_kept_are_complained_of() {
             "zoo.cfg:6: connection_throttle_drop_increase=NaN: must be a number between 0 and 1",
         ),
         (
+            "connection_throttle_fill_time=0",
+            "zoo.cfg:6: connection_throttle_fill_time=0: must be between 1 and 2147483647 milliseconds",
+        ),
+        (
             "admin.commandURL=commands",
             "zoo.cfg:6: admin.commandURL=commands: must be a path",
         ),
@@ -390,12 +395,17 @@ fn values_that_contradict_each_other_or_cannot_be_kept_are_complained_of() {
             "zoo.cfg:7: enforce.auth.schemes=sasl: no client can authenticate with sasl here",
         ),
         (
+            "enforce.auth.enabled=true\nenforce.auth.schemes=ensemble\n\
+             authProvider.1=a.EnsembleAuthenticationProvider",
+            "zoo.cfg:7: enforce.auth.schemes=ensemble: no client can authenticate with ensemble here",
+        ),
+        (
             "enforce.auth.enabled=true\nenforce.auth.schemes=,",
             "zoo.cfg:7: enforce.auth.schemes=,: names no scheme",
         ),
         (
-            "DigestAuthenticationProvider.digestAlg=SHA-256",
-            "zoo.cfg:6: DigestAuthenticationProvider.digestAlg=SHA-256: only SHA1",
+            "DigestAuthenticationProvider.digestAlg=SHA3-256",
+            "zoo.cfg:6: DigestAuthenticationProvider.digestAlg=SHA3-256: only SHA1, SHA-256",
         ),
         (
             "group.1=1",
@@ -430,6 +440,7 @@ fn what_would_lower_security_or_break_a_promise_is_refused_until_it_is_supported
         "authProvider.2=com.example.Tokens",
         "admin.forceHttps=true",
         "admin.needClientAuth=true",
+        "emulate353TTLNodes=true",
         "server.42=me:2888:3888:observer;2181;2281",
     ] {
         let complaints = Setup::least_and(line).complaints();
@@ -441,6 +452,7 @@ fn what_would_lower_security_or_break_a_promise_is_refused_until_it_is_supported
         "sslQuorum=false",
         "quorum.auth.enableSasl=FALSE",
         "client.portUnification=false",
+        "emulate353TTLNodes=false",
         "authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider",
     ] {
         assert_eq!(Setup::least_and(line).complaints(), "", "{line}");
@@ -466,6 +478,9 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
             "metricsProvider.httpPort=7000\nmetricsProvider.className=a.NullMetricsProvider",
             true,
         ),
+        ("outpost.hold=15000", true),
+        ("outpost.hold=0", false),
+        ("enableEagerACLCheck=true", false),
         ("skipACL=yes", true),
         ("skipACL=no", false),
         ("my.own=1", true),
@@ -479,6 +494,42 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
         let warnings = Setup::least_and(line).warnings();
         let found = warnings.lines().any(|text| text.starts_with("zoo.cfg:6: "));
         assert_eq!(found, warned, "{line}\n{warnings}");
+    }
+}
+
+#[test]
+fn who_asks_for_what_is_not_done_yet_is_told_what_will_happen_instead() {
+    for (lines, said) in [
+        (
+            "outpost.hold=15000",
+            "this version closes its clients at once when the link",
+        ),
+        (
+            "readonlymode.enabled=true",
+            "this version serves no client read-only",
+        ),
+    ] {
+        let warnings = Setup::least_and(lines).warnings();
+        let expected = format!("zoo.cfg:6: {lines}: accepted, but {said}");
+        assert!(warnings.contains(&expected), "{warnings}");
+    }
+    let quiet = "clientPort=2181\noutpost.hold=0\nreadonlymode.enabled=false";
+    assert!(!Setup::least_and(quiet).warnings().contains("accepted, but"));
+}
+
+#[test]
+fn the_digests_that_java_and_we_have_are_known_by_java_s_names() {
+    use super::DigestAlgorithm::{Sha1, Sha256, Sha384, Sha512};
+    for (name, algorithm) in [
+        ("SHA1", Sha1),
+        ("sha-1", Sha1),
+        ("SHA-256", Sha256),
+        ("SHA-384", Sha384),
+        ("sha-512", Sha512),
+    ] {
+        let line = format!("DigestAuthenticationProvider.digestAlg={name}");
+        let digest = Setup::least_and(&line).loaded().config.auth.digest.unwrap();
+        assert_eq!(digest.algorithm, algorithm, "{name}");
     }
 }
 
@@ -568,11 +619,6 @@ fn an_id_that_would_hurt_the_ensemble_is_refused() {
             511,
             "extendedTypesEnabled=true",
             "--id: id 511 cannot be used with extendedTypesEnabled",
-        ),
-        (
-            128,
-            "extendedTypesEnabled=true\nemulate353TTLNodes=true",
-            "--id: id 128 cannot be used with emulate353TTLNodes",
         ),
         (
             257,

@@ -199,6 +199,12 @@ pub static METRICS: &[Metric] = &[
         "Requests received and not yet answered.",
         |p| whole(p.server.outstanding),
     ),
+    gauge(
+        "connection_drop_probability",
+        "0 to 1",
+        "How likely a connect request is refused by chance, by `connection_throttle_freeze_time`.",
+        |p| Value::Real(p.server.drop_chance),
+    ),
     gauge("uptime", "ms", "Time since the process started.", |p| {
         whole(java::millis(p.server.uptime))
     }),
@@ -301,7 +307,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "connection_rejected",
         "connections",
-        "Connections refused because of `maxCnxns` or `maxClientCnxns`.",
+        "Connections refused because of `maxCnxns`, `maxClientCnxns` or `connection_throttle_tokens`.",
         |p| count(&p.stats.rejected),
     ),
     counter(
@@ -327,6 +333,12 @@ pub static METRICS: &[Metric] = &[
         "connections",
         "Connections closed because their client was silent for its whole session timeout.",
         |p| count(&p.stats.stale_expired),
+    ),
+    counter(
+        "large_requests_rejected",
+        "requests",
+        "Large requests that ended their connection because of `largeRequestMaxBytes`.",
+        |p| count(&p.stats.large_rejected),
     ),
     counter(
         "bytes_received_count",
@@ -541,6 +553,12 @@ pub static METRICS: &[Metric] = &[
         "connections",
         "Client connections ended by this server, by `cause`: `malformed` bytes that are no request, `outbox` does not read what it is sent, `sessionless` asked for no session in time, `silent` for its whole session timeout.",
         |p| Value::Set("cause", cut(p)),
+    ),
+    gauge(
+        "outpost_large_request_bytes",
+        "bytes",
+        "Bytes of the requests in work that are longer than `largeRequestThreshold`.",
+        |p| whole(p.server.large_bytes),
     ),
     counter(
         "outpost_reads_total",

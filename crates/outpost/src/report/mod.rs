@@ -55,6 +55,10 @@ pub struct ServerReport {
     pub sessions: usize,
     /// Requests received and not yet answered.
     pub outstanding: u64,
+    /// Bytes of the large ones among them (`largeRequestThreshold`).
+    pub large_bytes: u64,
+    /// How likely a connect request is refused by chance, from 0 to 1 (`connection_throttle_freeze_time`).
+    pub drop_chance: f64,
     /// Authentications that failed.
     pub auth_failed: u64,
     /// Time since the process started.
@@ -252,13 +256,19 @@ impl<'a> Report<'a> {
 
     /// Figures that `srvr` tells.
     pub fn server(&self) -> ServerReport {
-        let Service { clients, stats, .. } = self.service;
-        let (mut connections, mut sessions, mut outstanding) = (0, 0, 0);
+        let Service {
+            clients,
+            stats,
+            outstanding,
+            connect_tokens,
+            ..
+        } = self.service;
+        let (mut connections, mut sessions) = (0, 0);
         for client in clients.all() {
             connections += 1;
             sessions += usize::from(client.session() != SessionId::NONE);
-            outstanding += client.state().pipeline.len() as u64;
         }
+        let tokens = connect_tokens.as_ref();
         ServerReport {
             read_only: self.is_read_only(),
             latency: stats.latency(),
@@ -266,7 +276,9 @@ impl<'a> Report<'a> {
             sent: stats.sent(),
             connections,
             sessions,
-            outstanding,
+            outstanding: outstanding.requests() as u64,
+            large_bytes: outstanding.large_bytes() as u64,
+            drop_chance: tokens.map_or(0.0, |tokens| tokens.lock().drop_chance()),
             auth_failed: stats.auth_failed.load(Ordering::Relaxed),
             uptime: stats.started.elapsed(),
         }

@@ -9,24 +9,33 @@ use bstr::{BString, ByteSlice};
 use outpost_wire::Id;
 use outpost_wire::proto::AuthPacket;
 use sha1::{Digest, Sha1};
+use sha2::{Sha256, Sha384, Sha512};
 
+use crate::config::DigestAlgorithm;
 use crate::limits::{ID_BYTES_PER_CONNECTION_MAX, IDS_PER_CONNECTION_MAX};
 
 /// How clients may say who they are.
 #[derive(Clone, Default)]
 pub struct AuthRules {
-    /// Whether scheme `digest` is offered.
-    pub digest: bool,
+    /// How scheme `digest` makes an id of a password; `None` if the scheme is not offered.
+    pub digest: Option<DigestAlgorithm>,
     /// The digest id whose owner may do everything (`superDigest`).
     pub super_digest: Option<BString>,
+    /// The names that scheme `ensemble` accepts, any name if there are none; `None` if the scheme is not offered.
+    pub ensemble: Option<Vec<String>>,
     /// Schemes of which a connection needs an identity before it may do anything
     /// (`enforce.auth.schemes`); empty when nothing is enforced.
     pub enforced: Vec<String>,
 }
 
-/// The client could not be authenticated; it is told so, and its connection closed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct AuthFailed;
+/// Why a client could not be authenticated. Its connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthFailed {
+    /// It is told so.
+    Refused,
+    /// It means another ensemble. It is told nothing, so that it tries another server.
+    OtherEnsemble,
+}
 
 /// The identity that every connection has: its address, as Java writes it.
 pub fn address_id(address: IpAddr) -> Id {
@@ -44,23 +53,30 @@ impl AuthRules {
     /// The identities of a connection after an auth packet.
     ///
     /// # Errors
-    /// When the scheme is unknown or refuses, or the connection has too many identities.
+    /// When the scheme is unknown or refuses, the client means another ensemble, or the connection has too many
+    /// identities.
     pub fn authenticate(
         &self,
         ids: &Arc<[Id]>,
         address: IpAddr,
         packet: &AuthPacket<'_>,
     ) -> Result<Arc<[Id]>, AuthFailed> {
-        let added = match packet.scheme.as_bytes() {
-            b"digest" if self.digest => self.digest_ids(packet.auth.ok_or(AuthFailed)?),
-            b"ip" => vec![address_id(address)],
-            _ => return Err(AuthFailed),
+        let added = match (packet.scheme.as_bytes(), self.digest, &self.ensemble) {
+            (b"digest", Some(algorithm), _) => {
+                self.digest_ids(algorithm, packet.auth.ok_or(AuthFailed::Refused)?)
+            }
+            (b"ip", ..) => vec![address_id(address)],
+            (b"ensemble", _, Some(names)) => {
+                is_among(packet.auth.unwrap_or_default(), names)?;
+                Vec::new()
+            }
+            _ => return Err(AuthFailed::Refused),
         };
         let mut all: Vec<Id> = ids.to_vec();
         all.extend(added.into_iter().filter(|id| !ids.contains(id)));
         let bytes: usize = all.iter().map(|id| id.scheme.len() + id.id.len()).sum();
         if all.len() > IDS_PER_CONNECTION_MAX || bytes > ID_BYTES_PER_CONNECTION_MAX {
-            return Err(AuthFailed);
+            return Err(AuthFailed::Refused);
         }
         Ok(all.into())
     }
@@ -75,8 +91,8 @@ impl AuthRules {
             })
     }
 
-    fn digest_ids(&self, auth: &[u8]) -> Vec<Id> {
-        let id = digest_id(auth);
+    fn digest_ids(&self, algorithm: DigestAlgorithm, auth: &[u8]) -> Vec<Id> {
+        let id = digest_id(algorithm, auth);
         let mut ids = Vec::with_capacity(2);
         if self.super_digest.as_ref() == Some(&id) {
             ids.push(Id::new("super", ""));
@@ -86,12 +102,27 @@ impl AuthRules {
     }
 }
 
+/// Whether the client means this ensemble; one that names none does. Nobody is identified by it.
+fn is_among(name: &[u8], names: &[String]) -> Result<(), AuthFailed> {
+    let is_known = || names.iter().any(|known| known.as_bytes() == name);
+    match name.is_empty() || names.is_empty() || is_known() {
+        true => Ok(()),
+        false => Err(AuthFailed::OtherEnsemble),
+    }
+}
+
 /// The id that `user:password` has: the user and the digest of the whole text.
-pub fn digest_id(auth: &[u8]) -> BString {
+pub fn digest_id(algorithm: DigestAlgorithm, auth: &[u8]) -> BString {
     let user = auth.split_once_str(":").map_or(auth, |(user, _)| user);
     let mut id = BString::from(user);
     id.push(b':');
-    id.extend_from_slice(STANDARD.encode(Sha1::digest(auth)).as_bytes());
+    let digest = match algorithm {
+        DigestAlgorithm::Sha1 => STANDARD.encode(Sha1::digest(auth)),
+        DigestAlgorithm::Sha256 => STANDARD.encode(Sha256::digest(auth)),
+        DigestAlgorithm::Sha384 => STANDARD.encode(Sha384::digest(auth)),
+        DigestAlgorithm::Sha512 => STANDARD.encode(Sha512::digest(auth)),
+    };
+    id.extend_from_slice(digest.as_bytes());
     id
 }
 
@@ -114,7 +145,24 @@ mod tests {
 
     #[test]
     fn a_digest_id_is_the_one_a_java_server_makes() {
-        assert_eq!(digest_id(b"alice:pw"), "alice:V55/p2T0OpjQ+low3NVAH4aLvm0=");
+        for (algorithm, id) in [
+            (DigestAlgorithm::Sha1, "alice:V55/p2T0OpjQ+low3NVAH4aLvm0="),
+            (
+                DigestAlgorithm::Sha256,
+                "alice:uoe2aAb9LQtvXhepi1lfNPruBxd4qoF/snHQYhTtJPk=",
+            ),
+            (
+                DigestAlgorithm::Sha384,
+                "alice:obrJdsrrXux7gwjr8eA2jLJsq0VsBBdq3SeMGGXvfNAr5rrcy+bTb8v3of/HeplK",
+            ),
+            (
+                DigestAlgorithm::Sha512,
+                "alice:Dy+ldnWTPqe5lc/88JWjKlcZZcOKhoR941elGR9UJRs4r/GIzEuN2uestnN0NuQa\
+                 fJFo1SZVatgsuneUhNP0dA==",
+            ),
+        ] {
+            assert_eq!(digest_id(algorithm, b"alice:pw"), id);
+        }
     }
 
     #[test]
@@ -132,9 +180,9 @@ mod tests {
     #[test]
     fn only_the_holder_of_the_super_digest_becomes_super() {
         let rules = AuthRules {
-            digest: true,
-            super_digest: Some(digest_id(b"root:secret")),
-            enforced: Vec::new(),
+            super_digest: Some(digest_id(DigestAlgorithm::Sha512, b"root:secret")),
+            digest: Some(DigestAlgorithm::Sha512),
+            ..AuthRules::default()
         };
         let ids: Arc<[Id]> = Arc::from([address_id(localhost())]);
         let ordinary = rules.authenticate(&ids, localhost(), &packet("digest", b"root:guess"));
@@ -146,13 +194,13 @@ mod tests {
     #[test]
     fn an_unknown_scheme_and_a_flood_of_identities_are_refused() {
         let rules = AuthRules {
-            digest: true,
+            digest: Some(DigestAlgorithm::Sha1),
             ..AuthRules::default()
         };
         let mut ids: Arc<[Id]> = Arc::from([address_id(localhost())]);
         assert_eq!(
             rules.authenticate(&ids, localhost(), &packet("world", b"anyone")),
-            Err(AuthFailed)
+            Err(AuthFailed::Refused)
         );
         for number in 1..IDS_PER_CONNECTION_MAX {
             let auth = format!("user{number}:pw");
@@ -162,14 +210,36 @@ mod tests {
         }
         assert_eq!(
             rules.authenticate(&ids, localhost(), &packet("digest", b"one:more")),
-            Err(AuthFailed)
+            Err(AuthFailed::Refused)
         );
+    }
+
+    #[test]
+    fn a_client_of_this_ensemble_is_let_in_without_an_id_and_one_of_another_is_told_nothing() {
+        let ids: Arc<[Id]> = Arc::from([address_id(localhost())]);
+        let outcome = |names: Option<&[&str]>, auth: &[u8]| {
+            let names = names.map(|names| names.iter().map(ToString::to_string).collect());
+            let rules = AuthRules {
+                ensemble: names,
+                ..AuthRules::default()
+            };
+            rules.authenticate(&ids, localhost(), &packet("ensemble", auth))
+        };
+        let let_in = Ok(Arc::clone(&ids));
+        assert_eq!(outcome(Some(&["a", "b"]), b"b"), let_in);
+        assert_eq!(outcome(Some(&["a", "b"]), b""), let_in);
+        assert_eq!(outcome(Some(&[]), b"whichever"), let_in);
+        assert_eq!(
+            outcome(Some(&["a", "b"]), b"c"),
+            Err(AuthFailed::OtherEnsemble)
+        );
+        assert_eq!(outcome(None, b"a"), Err(AuthFailed::Refused));
     }
 
     #[test]
     fn with_enforced_schemes_only_their_identities_admit() {
         let rules = AuthRules {
-            digest: true,
+            digest: Some(DigestAlgorithm::Sha1),
             enforced: vec!["digest".into()],
             ..AuthRules::default()
         };

@@ -17,9 +17,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::limits::{FIRST_READ_BYTES, OUTBOX_BYTES_PAUSE, READ_BYTES, REQUESTS_PER_TURN};
+use crate::serve::auth::AuthFailed;
 use crate::serve::client::{Client, ClientState, Phase};
 use crate::serve::four_letter;
 use crate::serve::handshake;
+use crate::serve::outstanding::{LargeTicket, TooLarge};
 use crate::serve::pipeline::{Forwarded, Local};
 use crate::serve::read::{Reading, is_read, sync_path};
 use crate::serve::reply;
@@ -45,6 +47,15 @@ pub enum Ended {
     /// The frame is longer than allowed, or its length negative.
     #[error("a frame of {0} bytes, more than jute.maxbuffer allows")]
     FrameLength(i64),
+    /// Too much is in work already for a request this large.
+    #[error("large requests in work have too many bytes already")]
+    TooLarge,
+    /// Too many sessions are asked for in too short a time.
+    #[error("too many connect requests")]
+    Throttled,
+    /// The client looks for another ensemble. It is told nothing: an error would be final for it.
+    #[error("the client means another ensemble")]
+    OtherEnsemble,
     /// Nothing came for too long.
     #[error("silent for {} ms", .0.as_millis())]
     Silent(Duration),
@@ -218,7 +229,7 @@ impl Connection {
                 && !turn.more
                 && !turn.wants_link
                 && !self.client.is_draining()
-                && takes_requests(&state);
+                && served.takes_requests(&state);
             if self.unsent.is_empty() && !state.out.is_empty() {
                 std::mem::swap(&mut self.unsent, &mut state.out);
             }
@@ -300,6 +311,11 @@ impl Connection {
         if matches!(ended, Ended::Malformed(_) | Ended::FrameLength(_)) {
             stats.malformed.fetch_add(1, Ordering::Relaxed);
         }
+        match ended {
+            Ended::TooLarge => _ = stats.large_rejected.fetch_add(1, Ordering::Relaxed),
+            Ended::Throttled => _ = stats.rejected.fetch_add(1, Ordering::Relaxed),
+            _ => {}
+        }
         let (session, peer) = (self.client.session(), self.client.peer);
         tracing::debug!(%session, %peer, why = %ended, "connection ended");
         self.service.clients.forget(&self.client);
@@ -339,11 +355,16 @@ impl Frames {
     }
 }
 
-/// Whether a further request may be handled.
-fn takes_requests(state: &ClientState) -> bool {
-    matches!(state.phase, Phase::Connecting | Phase::Open)
-        && !state.pipeline.is_full()
-        && state.out.len() < OUTBOX_BYTES_PAUSE
+impl From<TooLarge> for Ended {
+    fn from(_: TooLarge) -> Ended {
+        Ended::TooLarge
+    }
+}
+
+/// How long a frame says it is of which only the beginning has come.
+fn announced(beginning: &[u8]) -> usize {
+    let length = beginning.first_chunk().copied().map(u32::from_be_bytes);
+    length.and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 
 /// What handling a frame needs, during one turn.
@@ -355,6 +376,15 @@ struct Served<'a> {
 }
 
 impl Served<'_> {
+    /// Whether a further request may be handled. If not, the connection is woken when that has changed: by
+    /// its client's reading, or by the answer to a request of its own.
+    fn takes_requests(&self, state: &ClientState) -> bool {
+        matches!(state.phase, Phase::Connecting | Phase::Open)
+            && !state.pipeline.is_full()
+            && state.out.len() < OUTBOX_BYTES_PAUSE
+            && self.service.outstanding.lets_read(state.pipeline.len())
+    }
+
     /// Handles the complete frames at the front of `input`, up to a limit.
     fn frames(
         &self,
@@ -364,10 +394,11 @@ impl Served<'_> {
         frames: &mut Frames,
     ) -> Result<(), Ended> {
         let limit = self.service.settings.frame_bytes_max;
-        while takes_requests(state) {
-            let frame = match frame::split(&input[frames.bytes..], limit) {
+        while self.takes_requests(state) {
+            let rest = &input[frames.bytes..];
+            let frame = match frame::split(rest, limit) {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(self.service.outstanding.expect(announced(rest))?),
                 Err(outpost_wire::DecodeError::Length { length, .. }) => {
                     return Err(Ended::FrameLength(length));
                 }
@@ -409,8 +440,9 @@ impl Served<'_> {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::read(&mut reader)
             .map_err(|_| Ended::Malformed("the header of a request"))?;
+        let large = self.service.outstanding.take_on(frame.len())?;
         self.client.touch();
-        let handled = self.request(header, reader.rest(), state, frames)?;
+        let handled = self.request(header, reader.rest(), state, frames, large)?;
         if let Handled::Done = handled {
             frames.last = Some(header);
         }
@@ -423,6 +455,7 @@ impl Served<'_> {
         body: &[u8],
         state: &mut ClientState,
         frames: &mut Frames,
+        large: LargeTicket,
     ) -> Result<Handled, Ended> {
         let op = header.op_code();
         match op {
@@ -442,14 +475,14 @@ impl Served<'_> {
         }
         match op {
             Some(op) if is_read(op) => {
-                self.read(header, op, body, state, frames);
+                self.read(header, op, body, state, frames, large);
                 Ok(Handled::Done)
             }
             Some(OpCode::CloseSession) if self.client.is_local() => {
-                self.in_order(Local::CloseLocalSession { xid: header.xid }, state);
+                self.in_order(Local::CloseLocalSession { xid: header.xid }, state, large);
                 Ok(Handled::Done)
             }
-            _ => self.write(header, body, state),
+            _ => self.write(header, body, state, large),
         }
     }
 
@@ -461,10 +494,14 @@ impl Served<'_> {
         body: &[u8],
         state: &mut ClientState,
         frames: &mut Frames,
+        large: LargeTicket,
     ) {
         if !state.pipeline.is_empty() {
             let (body, ids) = (Box::from(body), Arc::clone(&state.ids));
-            state.pipeline.wait(Local::Serve { header, body, ids });
+            let ticket = self.service.outstanding.count(large);
+            state
+                .pipeline
+                .wait(Local::Serve { header, body, ids }, ticket);
             return;
         }
         let ids = Arc::clone(&state.ids);
@@ -481,9 +518,10 @@ impl Served<'_> {
     }
 
     /// Puts a request that is answered here into the line, and answers it at once if the line is empty.
-    fn in_order(&self, local: Local, state: &mut ClientState) {
+    fn in_order(&self, local: Local, state: &mut ClientState, large: LargeTicket) {
         let at_once = state.pipeline.is_empty();
-        state.pipeline.wait(local);
+        let ticket = self.service.outstanding.count(large);
+        state.pipeline.wait(local, ticket);
         if at_once {
             self.service
                 .clients
@@ -496,15 +534,17 @@ impl Served<'_> {
         header: RequestHeader,
         body: &[u8],
         state: &mut ClientState,
+        large: LargeTicket,
     ) -> Result<Handled, Ended> {
         let xid = header.xid;
         let Some(attachment) = self.service.clients.serving() else {
             return Err(Ended::NotServing);
         };
         // One for the request, one in case a local session must become a global one before it.
-        let (Some(permit), Some(upgrade_permit)) =
-            (self.service.link.try_reserve(), self.service.link.try_reserve())
-        else {
+        let (Some(permit), Some(upgrade_permit)) = (
+            self.service.link.try_reserve(),
+            self.service.link.try_reserve(),
+        ) else {
             return Ok(Handled::NoRoom);
         };
         let checked = match self.check(header.op, body, state) {
@@ -513,8 +553,12 @@ impl Served<'_> {
                 self.service.stats.refused.fetch_add(1, Ordering::Relaxed);
                 let (session, op, why) = (self.client.session(), header.op, refusal.why);
                 tracing::debug!(%session, op, why, "request refused here, not forwarded");
-                let Refusal { code: error, closes: close, .. } = refusal;
-                self.in_order(Local::Refuse { xid, error, close }, state);
+                let Refusal {
+                    code: error,
+                    closes: close,
+                    ..
+                } = refusal;
+                self.in_order(Local::Refuse { xid, error, close }, state, large);
                 return Ok(Handled::Done);
             }
         };
@@ -527,21 +571,26 @@ impl Served<'_> {
             }
         }
         let path = match checked.op {
-            OpCode::Sync => sync_path(body).ok().flatten().map(|path| Box::from(path.as_ref())),
+            OpCode::Sync => sync_path(body)
+                .ok()
+                .flatten()
+                .map(|path| Box::from(path.as_ref())),
             _ => None,
         };
         let body = Bytes::copy_from_slice(&body[..checked.body_bytes]);
         let ephemeral_bytes = checked.ephemeral_bytes;
         let since = self.began;
         // Noted before it is sent: the answer may come before the next instruction is executed.
-        state.pipeline.forward(Forwarded {
+        let request = Forwarded {
             xid,
             op: checked.op,
             path,
             error_instead,
             ephemeral_bytes,
             since,
-        });
+        };
+        let ticket = self.service.outstanding.count(large);
+        state.pipeline.forward(request, ticket);
         permit.submit(Request::Forward {
             attachment,
             pending: Pending {
@@ -606,11 +655,12 @@ impl Served<'_> {
                 state.ids = ids;
                 reply::write_error(&mut state.out, xid, Zxid::ZERO, ErrorCode::OK);
             }
-            Err(_) => {
-                self.service
-                    .stats
-                    .auth_failed
-                    .fetch_add(1, Ordering::Relaxed);
+            Err(failed) => {
+                let stats = &self.service.stats;
+                stats.auth_failed.fetch_add(1, Ordering::Relaxed);
+                if failed == AuthFailed::OtherEnsemble {
+                    return Err(Ended::OtherEnsemble);
+                }
                 reply::write_error(&mut state.out, xid, Zxid::ZERO, ErrorCode::AUTH_FAILED);
                 state.phase = Phase::Ending;
             }

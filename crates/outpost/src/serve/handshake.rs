@@ -18,6 +18,7 @@ use crate::serve::connection::Ended;
 use crate::serve::reply;
 use crate::serve::service::Service;
 use crate::serve::session_ids::new_session_id;
+use crate::serve::throttle::Wish;
 
 /// Handles the first frame of a connection.
 ///
@@ -37,6 +38,9 @@ pub fn connect(
     let Some(attachment) = service.clients.serving() else {
         return Err(Ended::NotServing);
     };
+    if !service.admits_session(wish_of(service, &request)) {
+        return Err(Ended::Throttled);
+    }
     service
         .stats
         .connect_requests
@@ -62,6 +66,14 @@ pub fn connect(
         service.stats.pushed.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
+}
+
+fn wish_of(service: &Service, request: &ConnectRequest<'_>) -> Wish {
+    match (request.session_id, service.local_sessions.rules.enabled) {
+        (SessionId::NONE, true) => Wish::Local,
+        (SessionId::NONE, false) => Wish::Global,
+        _ => Wish::Renew,
+    }
 }
 
 struct Opening<'a> {

@@ -7,11 +7,13 @@ pub mod connection;
 pub mod four_letter;
 pub mod handshake;
 pub mod local_sessions;
+pub mod outstanding;
 pub mod pipeline;
 pub mod read;
 pub mod reply;
 pub mod service;
 pub mod session_ids;
+pub mod throttle;
 pub mod validate;
 mod workers;
 
@@ -23,6 +25,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use service::{ServeSettings, Service};
@@ -83,10 +86,16 @@ fn admit(
             settings.connections_per_address_max,
         )
         .ok_or("maxClientCnxns is reached for its address")?;
-    stream
-        .set_nodelay(true)
-        .map_err(|_: io::Error| "the socket is gone already")?;
+    prepare(stream, settings).map_err(|_| "the socket is gone already")?;
     Ok(seat)
+}
+
+fn prepare(stream: &TcpStream, settings: &ServeSettings) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    if settings.tcp_keep_alive {
+        SockRef::from(stream).set_keepalive(true)?;
+    }
+    Ok(())
 }
 
 /// How many connections each address has.

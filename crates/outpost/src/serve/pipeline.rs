@@ -13,6 +13,7 @@ use outpost_wire::proto::RequestHeader;
 use outpost_wire::{ErrorCode, Id, OpCode, Xid};
 
 use crate::limits::{PIPELINE_BYTES_MAX, PIPELINE_REQUESTS_MAX};
+use crate::serve::outstanding::Ticket;
 
 /// A request that was forwarded and whose answer will come from the leader.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,7 +69,8 @@ enum Entry {
 /// The line in which one session's requests stand.
 #[derive(Debug, Default)]
 pub struct Pipeline {
-    line: VecDeque<Entry>,
+    /// Each with its share of what is in work over all clients, which ends as it leaves.
+    line: VecDeque<(Entry, Ticket)>,
     forwarded: usize,
     bytes: usize,
 }
@@ -100,15 +102,15 @@ impl Pipeline {
     }
 
     /// A request enters that is about to be forwarded.
-    pub fn forward(&mut self, request: Forwarded) {
+    pub fn forward(&mut self, request: Forwarded, ticket: Ticket) {
         self.forwarded += 1;
-        self.line.push_back(Entry::Forwarded(request));
+        self.line.push_back((Entry::Forwarded(request), ticket));
     }
 
     /// A request enters that is answered here once its turn comes.
-    pub fn wait(&mut self, request: Local) {
+    pub fn wait(&mut self, request: Local, ticket: Ticket) {
         self.bytes += bytes_of(&request);
-        self.line.push_back(Entry::Local(request));
+        self.line.push_back((Entry::Local(request), ticket));
     }
 
     /// The answer to `xid` has come: it leaves the line, in which it must be first.
@@ -117,7 +119,7 @@ impl Pipeline {
     /// When another request is first.
     pub fn answered(&mut self, xid: Xid, op: OpCode) -> Result<Forwarded, OutOfOrder> {
         match self.line.pop_front() {
-            Some(Entry::Forwarded(request)) if request.xid == xid && request.op == op => {
+            Some((Entry::Forwarded(request), _)) if request.xid == xid && request.op == op => {
                 self.forwarded -= 1;
                 Ok(request)
             }
@@ -128,11 +130,11 @@ impl Pipeline {
     /// The request whose turn has come to be answered here, if there is one.
     pub fn next_local(&mut self) -> Option<Local> {
         match self.line.pop_front()? {
-            Entry::Local(request) => {
+            (Entry::Local(request), _) => {
                 self.bytes -= bytes_of(&request);
                 Some(request)
             }
-            forwarded @ Entry::Forwarded(_) => {
+            forwarded @ (Entry::Forwarded(_), _) => {
                 self.line.push_front(forwarded);
                 None
             }
@@ -141,7 +143,7 @@ impl Pipeline {
 
     /// Whether a request stands first that can be answered here.
     pub fn has_local(&self) -> bool {
-        matches!(self.line.front(), Some(Entry::Local(_)))
+        matches!(self.line.front(), Some((Entry::Local(_), _)))
     }
 
     /// Forgets everything, when the connection ends.
@@ -160,6 +162,13 @@ fn bytes_of(request: &Local) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LargeRequests;
+    use crate::serve::outstanding::Outstanding;
+
+    fn ticket() -> Ticket {
+        let all = Arc::new(Outstanding::new(1000, None));
+        all.count(all.take_on(1).unwrap())
+    }
 
     fn write(xid: i32) -> Forwarded {
         Forwarded {
@@ -193,10 +202,10 @@ mod tests {
     #[test]
     fn p2_a_read_behind_a_write_waits_for_it_and_one_behind_two_waits_for_both() {
         let mut pipeline = Pipeline::default();
-        pipeline.forward(write(1));
-        pipeline.wait(read(2));
-        pipeline.forward(write(3));
-        pipeline.wait(read(4));
+        pipeline.forward(write(1), ticket());
+        pipeline.wait(read(2), ticket());
+        pipeline.forward(write(3), ticket());
+        pipeline.wait(read(4), ticket());
         assert!(!pipeline.has_local());
         assert!(pipeline.next_local().is_none());
 
@@ -212,14 +221,14 @@ mod tests {
     #[test]
     fn p5_an_answer_that_is_not_the_next_one_is_refused() {
         let mut pipeline = Pipeline::default();
-        pipeline.forward(write(1));
-        pipeline.forward(write(2));
+        pipeline.forward(write(1), ticket());
+        pipeline.forward(write(2), ticket());
         assert_eq!(
             pipeline.answered(Xid(2), OpCode::SetData).err(),
             Some(OutOfOrder)
         );
         let mut pipeline = Pipeline::default();
-        pipeline.wait(read(1));
+        pipeline.wait(read(1), ticket());
         assert_eq!(
             pipeline.answered(Xid(1), OpCode::SetData).err(),
             Some(OutOfOrder)
@@ -233,15 +242,46 @@ mod tests {
     #[test]
     fn p6_a_full_line_takes_no_more_until_something_left() {
         let mut pipeline = Pipeline::default();
-        pipeline.forward(write(0));
+        pipeline.forward(write(0), ticket());
         for xid in 1..PIPELINE_REQUESTS_MAX {
             assert!(!pipeline.is_full());
-            pipeline.wait(read(i32::try_from(xid).unwrap()));
+            pipeline.wait(read(i32::try_from(xid).unwrap()), ticket());
         }
         assert!(pipeline.is_full());
         assert!(pipeline.answered(Xid(0), OpCode::SetData).is_ok());
         while pipeline.next_local().is_some() {}
         assert!(pipeline.is_empty() && !pipeline.is_full());
         assert_eq!(pipeline.bytes, 0);
+    }
+
+    #[test]
+    fn p6_what_is_in_work_over_all_clients_goes_down_to_nothing_however_a_request_leaves() {
+        let large = LargeRequests {
+            threshold: 10,
+            bytes_max: 1000,
+        };
+        let all = Arc::new(Outstanding::new(1000, Some(large)));
+        let ticket = || all.count(all.take_on(100).unwrap());
+        let in_work = || (all.requests(), all.large_bytes());
+        let mut pipeline = Pipeline::default();
+        let fill = |pipeline: &mut Pipeline| {
+            pipeline.forward(write(1), ticket());
+            pipeline.wait(read(2), ticket());
+        };
+        fill(&mut pipeline);
+        assert_eq!(in_work(), (2, 200));
+        assert!(pipeline.answered(Xid(1), OpCode::SetData).is_ok());
+        assert_eq!(in_work(), (1, 100));
+        assert!(pipeline.next_local().is_some());
+        assert_eq!(in_work(), (0, 0));
+
+        fill(&mut pipeline);
+        assert!(pipeline.answered(Xid(7), OpCode::SetData).is_err());
+        pipeline.clear();
+        assert_eq!(in_work(), (0, 0));
+
+        fill(&mut pipeline);
+        drop(pipeline);
+        assert_eq!(in_work(), (0, 0));
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outpost_forward::Link;
 use outpost_mirror::Mirror;
 use outpost_wire::ServerId;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::readiness::Readiness;
@@ -14,6 +15,8 @@ use crate::report::Facts;
 use crate::serve::auth::AuthRules;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::LocalSessions;
+use crate::serve::outstanding::Outstanding;
+use crate::serve::throttle::{TokenBucket, Wish};
 use crate::serve::validate::Gate;
 use crate::stats::Stats;
 
@@ -34,6 +37,8 @@ pub struct ServeSettings {
     pub connections_per_address_max: usize,
     /// Connections altogether; 0 for any number (`maxCnxns`).
     pub connections_max: usize,
+    /// Whether the system probes silent connections (`clientTcpKeepAlive`).
+    pub tcp_keep_alive: bool,
     /// Who clients are.
     pub auth: AuthRules,
 }
@@ -50,6 +55,10 @@ pub struct Service {
     pub clients: Arc<Clients>,
     /// Sessions that only this server knows.
     pub local_sessions: Arc<LocalSessions>,
+    /// Requests in work.
+    pub outstanding: Arc<Outstanding>,
+    /// What connect requests draw from, if they are throttled.
+    pub connect_tokens: Option<Mutex<TokenBucket>>,
     /// What may be forwarded.
     pub gate: Gate,
     /// Figures.
@@ -65,6 +74,14 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether a session may be asked for now.
+    pub fn admits_session(&self, wish: Wish) -> bool {
+        let Some(tokens) = &self.connect_tokens else {
+            return true;
+        };
+        tokens.lock().draw(wish, Instant::now(), fastrand::f64())
+    }
+
     /// The timeout granted to a client that wishes for `wanted_ms`.
     pub fn negotiate(&self, wanted_ms: i32) -> i32 {
         wanted_ms
