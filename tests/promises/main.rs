@@ -1,0 +1,12 @@
+//! The promises, held in one process: a whole `Outpost`, attached over real sockets to a simulated ensemble,
+//! and clients that are plain sockets.
+//!
+//! Nothing here waits a while and hopes: every test asks until a fact holds, with a deadline, or counts frames
+//! in the order in which they come. Read on in `stage` (what stands around each test).
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod p1_prefix;
+mod p2_order;
+mod p4_time;
+mod p5_answers;
+mod stage;

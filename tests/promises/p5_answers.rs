@@ -1,0 +1,320 @@
+//! P5: a write is acknowledged only from the committed transaction that carries its session and cxid; one whose
+//! fate cannot be known ends its connection.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use bstr::BStr;
+use outpost_sim::Uncommitted;
+use outpost_tests::raw::RawClient;
+use outpost_tests::wait::until;
+use outpost_wire::proto::{CreateMode, CreateRequest, SyncRequest};
+use outpost_wire::{Acl, OpCode, Zxid};
+
+use crate::stage::{LIMIT, Observer, Site};
+
+fn create(path: &str) -> CreateRequest<'_> {
+    CreateRequest {
+        path: BStr::new(path),
+        data: None,
+        acl: Some(Acl::open()),
+        flags: CreateMode::Persistent.code(),
+    }
+}
+
+fn wait_for_requests_in_flight(observer: &Observer, count: u64) {
+    until("requests to be on their way", LIMIT, || {
+        let in_flight = observer.status().in_flight.load(Ordering::Relaxed);
+        (in_flight == count).then_some(())
+    });
+}
+
+/// The connection ends, and not a byte comes before that.
+fn assert_ends_unanswered(client: &mut RawClient) {
+    match client.read_frame() {
+        Ok(frame) => panic!("an answer came: {frame:?}"),
+        Err(error) => {
+            let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+            assert!(closed.contains(&error.kind()), "{error}");
+        }
+    }
+}
+
+#[test]
+fn p5_a_write_in_flight_when_the_leader_goes_ends_its_connection_unanswered_whatever_became_of_it()
+{
+    for (uncommitted, survives) in [(Uncommitted::Lost, false), (Uncommitted::Committed, true)] {
+        // Nothing is committed in this test's time unless the next leader does it.
+        let site = Site::with_commit_delay(600_000);
+        let session = site.make_session(0x0a00_0000_0000_0001);
+        let observer = site.observer();
+        let mut client =
+            RawClient::reopen(observer.address, &session, Zxid(0)).expect("taken back");
+        client.send(OpCode::Create, &create("/fate")).expect("sent");
+        wait_for_requests_in_flight(&observer, 1);
+        site.ensemble(move |ensemble, now_ms| ensemble.elect(now_ms, None, uncommitted));
+        assert_ends_unanswered(&mut client);
+        wait_for_requests_in_flight(&observer, 0);
+        observer.wait_until_serving();
+        let there = observer
+            .service
+            .mirror
+            .read()
+            .node("/fate".into())
+            .is_some();
+        assert_eq!(there, survives);
+    }
+}
+
+#[test]
+fn p5_a_write_or_sync_in_flight_when_the_link_is_cut_ends_its_connection_unanswered() {
+    let site = Site::new();
+    let observer = site.remote_observer(&["syncLimit=60"]);
+    let (mut writer, mut syncer) = (observer.client(), observer.client());
+    for link in &observer.links {
+        link.stall();
+    }
+    writer.send(OpCode::Create, &create("/fate")).expect("sent");
+    let sync = SyncRequest {
+        path: BStr::new("/"),
+    };
+    syncer.send(OpCode::Sync, &sync).expect("sent");
+    wait_for_requests_in_flight(&observer, 2);
+    for link in &observer.links {
+        link.cut();
+    }
+    assert_ends_unanswered(&mut writer);
+    assert_ends_unanswered(&mut syncer);
+    for link in &observer.links {
+        link.heal();
+    }
+    let mut client = observer.client();
+    client
+        .create("/after", b"", CreateMode::Persistent)
+        .expect("created");
+}
+
+#[test]
+fn p5_what_is_acknowledged_is_committed_once_and_what_is_not_may_be_either_through_elections() {
+    let site = Site::with_commit_delay(2);
+    let observer = site.observer();
+    observer
+        .client()
+        .create("/w", b"", CreateMode::Persistent)
+        .expect("created");
+    let done = AtomicBool::new(false);
+    let (mut acknowledged, mut asked) = (BTreeSet::new(), BTreeSet::new());
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..3)
+            .map(|writer| {
+                let (observer, done) = (&observer, &done);
+                scope.spawn(move || write_names(observer, writer, done))
+            })
+            .collect();
+        for _ in 0..4 {
+            // In the midst of writes: some are always on their way.
+            let goal = observer.status().txns_applied.load(Ordering::Relaxed) + 100;
+            until("writes to be made", LIMIT, || {
+                let applied = observer.status().txns_applied.load(Ordering::Relaxed);
+                (applied > goal).then_some(())
+            });
+            site.ensemble(|ensemble, now_ms| ensemble.elect(now_ms, None, Uncommitted::Lost));
+            observer.wait_for(site.write("/elected", b""));
+        }
+        done.store(true, Ordering::Relaxed);
+        for writer in writers {
+            let (theirs, all) = writer.join().expect("the writer goes on");
+            acknowledged.extend(theirs);
+            asked.extend(all);
+        }
+    });
+    let made: BTreeSet<String> = site.leader(|leader, _| {
+        let parent = leader.tree().node("/w".into()).expect("made");
+        parent.children().map(ToString::to_string).collect()
+    });
+    let lost: Vec<_> = acknowledged.difference(&made).collect();
+    assert!(lost.is_empty(), "acknowledged and not committed: {lost:?}");
+    let invented: Vec<_> = made.difference(&asked).collect();
+    assert!(invented.is_empty(), "never asked for: {invented:?}");
+    assert!(
+        acknowledged.len() > 100,
+        "only {} writes",
+        acknowledged.len()
+    );
+}
+
+/// Makes one znode after another, several requests at a time; those acknowledged, and all.
+fn write_names(
+    observer: &Observer,
+    writer: usize,
+    done: &AtomicBool,
+) -> (Vec<String>, Vec<String>) {
+    let (mut acknowledged, mut asked) = (Vec::new(), Vec::new());
+    let mut number = 0;
+    while !done.load(Ordering::Relaxed) {
+        let mut client = observer.client();
+        'connected: while !done.load(Ordering::Relaxed) {
+            let mut sent = Vec::new();
+            for _ in 0..5 {
+                number += 1;
+                let name = format!("{writer}-{number}");
+                let path = format!("/w/{name}");
+                asked.push(name.clone());
+                match client.send(OpCode::Create, &create(&path)) {
+                    Ok(xid) => sent.push((xid, name)),
+                    Err(_) => break 'connected,
+                }
+            }
+            for (xid, name) in sent {
+                let Ok(reply) = client.reply() else {
+                    break 'connected;
+                };
+                assert_eq!(reply.header.xid, xid, "another request's answer");
+                // A name is used once, so nothing else can have made it.
+                assert!(reply.err().is_ok(), "{name}: {:?}", reply.header);
+                acknowledged.push(name);
+            }
+        }
+    }
+    (acknowledged, asked)
+}
+
+#[test]
+fn p5_two_sessions_with_the_same_xids_get_their_own_answers() {
+    let site = Site::with_commit_delay(5);
+    let (here, there) = (site.observer(), site.observer());
+    let mut clients = [here.client(), here.client(), there.client()];
+    for (number, client) in clients.iter_mut().enumerate() {
+        let parent = format!("/{number}");
+        client
+            .create(&parent, b"", CreateMode::Persistent)
+            .expect("created");
+    }
+    for round in 0..50 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let path = format!("/{number}/{round}");
+            client.send(OpCode::Create, &create(&path)).expect("sent");
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            let reply = client.reply().expect("answered");
+            let made: outpost_wire::proto::CreateResponse<'_> = reply.record();
+            assert_eq!(made.path, format!("/{number}/{round}").as_str());
+        }
+    }
+}
+
+#[test]
+fn p5_a_request_refused_here_is_not_mistaken_for_one_that_was_forwarded() {
+    let site = Site::with_commit_delay(20);
+    let observer = site.observer();
+    let mut client = observer.client();
+    let first = client.send(OpCode::Create, &create("/a")).expect("sent");
+    let refused = client.send_body(OpCode::Create, &[1]).expect("sent");
+    let last = client.send(OpCode::Create, &create("/a")).expect("sent");
+    let answers: Vec<_> = (0..3)
+        .map(|_| client.reply().expect("answered").header)
+        .map(|header| (header.xid, header.err))
+        .collect();
+    assert_eq!(
+        answers,
+        [
+            (first, outpost_wire::ErrorCode::OK),
+            (refused, outpost_wire::ErrorCode::MARSHALLING_ERROR),
+            (last, outpost_wire::ErrorCode::NODE_EXISTS),
+        ]
+    );
+}
+
+#[test]
+fn p5_a_shutdown_answers_every_write_it_has_received() {
+    let site = Site::with_commit_delay(300);
+    let mut observer = site.observer();
+    let mut clients: Vec<RawClient> = (0..8).map(|_| observer.client()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        for round in 0..5 {
+            let path = format!("/{number}-{round}");
+            client.send(OpCode::Create, &create(&path)).expect("sent");
+        }
+        let exists = outpost_wire::proto::ExistsRequest {
+            path: BStr::new("/"),
+            watch: false,
+        };
+        client.send(OpCode::Exists, &exists).expect("sent");
+    }
+    wait_for_requests_in_flight(&observer, 40);
+    let sessions = observer.service.mirror.read().sessions().len();
+    observer.begin_shutdown();
+    for client in &mut clients {
+        for _ in 0..6 {
+            let reply = client.reply().expect("what was received is answered");
+            assert!(reply.err().is_ok(), "{:?}", reply.header);
+        }
+        assert_ends_unanswered(client);
+    }
+    observer.wait_for_end();
+    assert!(RawClient::tcp(observer.address).is_err(), "nobody listens");
+    // Their clients take them to another server.
+    let left = site.leader(|leader, _| leader.tree().sessions().len());
+    assert_eq!(left, sessions);
+}
+
+#[test]
+fn p5_a_shutdown_in_the_midst_of_traffic_leaves_no_hole_in_the_answers() {
+    let site = Site::with_commit_delay(5);
+    let mut observer = site.observer();
+    let mut clients: Vec<RawClient> = (0..4).map(|_| observer.client()).collect();
+    thread::scope(|scope| {
+        let clients: Vec<_> = clients
+            .iter_mut()
+            .enumerate()
+            .map(|(number, client)| scope.spawn(move || chatter(client, number)))
+            .collect();
+        let goal = observer.status().txns_applied.load(Ordering::Relaxed) + 200;
+        until("traffic", LIMIT, || {
+            let applied = observer.status().txns_applied.load(Ordering::Relaxed);
+            (applied > goal).then_some(())
+        });
+        observer.begin_shutdown();
+        for client in clients {
+            for name in client.join().expect("answers come in order") {
+                let there = site
+                    .leader(move |leader, _| leader.tree().node(name.as_bytes().into()).is_some());
+                assert!(there, "acknowledged and not committed");
+            }
+        }
+        observer.wait_for_end();
+    });
+}
+
+/// Writes and reads, ten at a time, until the connection ends; what was acknowledged.
+fn chatter(client: &mut RawClient, number: usize) -> Vec<String> {
+    let mut made = Vec::new();
+    for round in 0.. {
+        let names: Vec<String> = (0..5).map(|n| format!("/{number}-{round}-{n}")).collect();
+        let mut sent = Vec::new();
+        for name in &names {
+            let request = create(name);
+            for (op, name) in [(OpCode::Create, Some(name)), (OpCode::Exists, None)] {
+                let body = match name {
+                    Some(_) => outpost_wire::Record::encode(&request),
+                    None => vec![0, 0, 0, 1, b'/', 0],
+                };
+                match client.send_body(op, &body) {
+                    Ok(xid) => sent.push((xid, name)),
+                    Err(_) => return made,
+                }
+            }
+        }
+        for (xid, name) in sent {
+            let Ok(reply) = client.reply() else {
+                return made;
+            };
+            assert_eq!(reply.header.xid, xid);
+            assert!(reply.err().is_ok(), "{:?}", reply.header);
+            made.extend(name.cloned());
+        }
+    }
+    made
+}
