@@ -71,10 +71,17 @@ fn the_command_line_prints_what_it_prints_on_a_java_observer() {
         "the command line prints next to nothing: {expected:#?}"
     );
     assert_eq!(expected.events, printed.events, "watch events differ");
-    for (number, (expected, printed)) in expected.lines.iter().zip(&printed.lines).enumerate() {
-        assert_eq!(
-            expected, printed,
-            "line {number} differs; all lines of the Java observer:\n{expected:#?}"
+    let pairs = expected.lines.iter().zip(&printed.lines);
+    if let Some(first) = pairs
+        .clone()
+        .position(|(expected, printed)| expected != printed)
+    {
+        let from = first.saturating_sub(10);
+        let shown = |lines: &[String]| lines[from..lines.len().min(first + 15)].join("\n    ");
+        panic!(
+            "line {first} differs; a Java observer prints\n    {}\n  and the server under test\n    {}",
+            shown(&expected.lines),
+            shown(&printed.lines)
         );
     }
     assert_eq!(

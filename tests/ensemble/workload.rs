@@ -170,6 +170,7 @@ impl Crowd {
         Worker {
             home,
             servers,
+            version: self.version,
             on_loss: self.on_loss,
             rng,
             ops,
@@ -183,6 +184,7 @@ impl Crowd {
 struct Worker {
     home: SocketAddr,
     servers: Vec<SocketAddr>,
+    version: Version,
     on_loss: OnLoss,
     rng: Rng,
     ops: RandomOps,
@@ -309,7 +311,7 @@ impl Worker {
             self.watches.forget();
             return Ok(());
         }
-        self.watches.set_again(&mut self.client)
+        self.watches.set_again(&mut self.client, self.version)
     }
 
     /// After a sync, whatever is watched must still be as it was when the watch was left.

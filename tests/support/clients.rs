@@ -204,17 +204,31 @@ pub fn command_line(connect_string: &str, commands: &str) -> CommandLineOutput {
         })
         .map(|line| without_the_run(line, connect_string))
         .partition(|line| line.starts_with("WatchedEvent"));
-    let mut lines: Vec<String> = lines;
-    // whoami lists identities in no particular order.
-    for identities in lines.chunk_by_mut(|one, next| is_identity(one) && is_identity(next)) {
-        identities.sort();
+    let lines: Vec<String> = lines;
+    let mut lines: Vec<String> = lines.iter().map(|line| with_sorted_list(line)).collect();
+    // whoami and the configuration have no particular order.
+    for unordered in lines.chunk_by_mut(|one, next| has_no_order(one) && has_no_order(next)) {
+        unordered.sort();
     }
     CommandLineOutput { lines, events }
 }
 
-/// A line that `whoami` prints for one identity.
-fn is_identity(line: &str) -> bool {
-    ["digest: ", "ip: ", "super: "]
+/// Lists have no particular order either.
+fn with_sorted_list(line: &str) -> String {
+    let Some(list) = line
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    else {
+        return line.to_owned();
+    };
+    let mut names: Vec<&str> = list.split(", ").collect();
+    names.sort_unstable();
+    format!("[{}]", names.join(", "))
+}
+
+/// A line that `whoami` prints for one identity, or `config` for one server.
+fn has_no_order(line: &str) -> bool {
+    ["digest: ", "ip: ", "super: ", "server."]
         .iter()
         .any(|scheme| line.starts_with(scheme))
 }

@@ -5,6 +5,7 @@ use std::fmt::{Debug, Write as _};
 use std::io;
 
 use bstr::{BStr, BString, ByteSlice};
+use outpost_tests::Version;
 use outpost_tests::raw::{Event, RawClient};
 use outpost_wire::proto::SetWatches;
 use outpost_wire::{OpCode, Stat, Zxid};
@@ -21,6 +22,8 @@ pub(super) struct WatchBook {
     children: BTreeMap<BString, Zxid>,
     /// Paths that had both watches when they were set again: setWatches tells of a deletion once for each.
     deleted_twice: BTreeSet<BString>,
+    /// Whether creations and changes are told apart; 3.4 and older confuse them when watches are set again.
+    confuses_created_and_changed: bool,
     /// What happened to which path, for a failure's message.
     history: Vec<(BString, String)>,
 }
@@ -88,6 +91,7 @@ impl WatchBook {
         let path: &BStr = event.path.as_bstr();
         self.note(path, || format!("{event:?}"));
         let explained = match event.kind {
+            1 | 3 if self.confuses_created_and_changed => self.data.remove(path).is_some(),
             1 => self.data.remove(path) == Some(None),
             2 => {
                 let data = matches!(self.data.remove(path), Some(Some(_)));
@@ -142,7 +146,7 @@ impl WatchBook {
     ///
     /// # Errors
     /// When the connection is lost meanwhile; the watches are then still to be set.
-    pub(super) fn set_again(&mut self, client: &mut RawClient) -> io::Result<()> {
+    pub(super) fn set_again(&mut self, client: &mut RawClient, version: Version) -> io::Result<()> {
         self.note(BStr::new(""), || {
             format!("watches are set again from {}", client.last_zxid())
         });
@@ -167,9 +171,11 @@ impl WatchBook {
             .cloned()
             .collect();
         self.deleted_twice = both;
+        self.confuses_created_and_changed = version < Version::V3_5_10;
         for event in client.take_events() {
             self.fired(&event);
         }
+        self.confuses_created_and_changed = false;
         self.deleted_twice.clear();
         let reply = reply?;
         assert!(
