@@ -182,14 +182,14 @@ impl Outpost {
         let operators = Operators::start(&config, &service, admin, metrics);
         let (workers, worker_threads) = Workers::start(config.workers.get(), &service)?;
         let workers = Arc::new(workers);
-        if let Some(listener) = clients {
-            let stopped = stop.clone().cancelled_owned();
-            tasks.spawn(serve::accept(
-                listener,
-                Arc::clone(&service),
-                workers,
-                stopped,
-            ));
+        match clients {
+            Some(listener) => {
+                let stopped = stop.clone().cancelled_owned();
+                let service = Arc::clone(&service);
+                tasks.spawn(serve::accept(listener, service, workers, stopped));
+            }
+            // The worker threads end when nobody can give them connections any more.
+            None => drop(workers),
         }
         tasks.spawn(sweep_local_sessions(
             Arc::clone(&service),

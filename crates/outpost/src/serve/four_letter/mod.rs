@@ -127,7 +127,10 @@ pub async fn serve(
     timeout(patience, exchange)
         .await
         .map_err(|_| Ended::Silent(patience))??;
+    // Whoever sees the end of the answer finds this connection gone and its answer counted.
     worker.note_turn(0, 1, 0, 0);
+    service.clients.forget(client);
+    stream.shutdown().await?;
     Ok(())
 }
 
@@ -152,7 +155,6 @@ async fn exchange(
         false => text::not_allowed(word),
     };
     stream.write_all(text.as_bytes()).await?;
-    stream.shutdown().await?;
     Ok(())
 }
 

@@ -1,0 +1,253 @@
+//! What operators see of a server that follows a simulated ensemble and serves a client.
+
+use std::net::SocketAddr;
+
+use outpost_sim::{EnsembleServer, ServerOptions};
+use outpost_wire::proto::{ConnectRequest, ConnectResponse};
+use outpost_wire::{OpCode, Reader, Record, SessionId, Writer, Zxid};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::exposition::Exposition;
+use crate::server::{LIMIT, Server, get};
+
+async fn attached(lines: &str) -> (EnsembleServer, Server) {
+    let ensemble = EnsembleServer::start(ServerOptions::default())
+        .await
+        .unwrap();
+    let text = ensemble.membership_text();
+    let voters: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("server."))
+        .collect();
+    let server = Server::start(&format!("{}\n{lines}", voters.join("\n"))).await;
+    let until_ready = async {
+        while server.get("/ready").await.0 != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, until_ready).await.unwrap();
+    (ensemble, server)
+}
+
+/// A client with a session.
+struct Client {
+    stream: TcpStream,
+    session: SessionId,
+}
+
+impl Client {
+    async fn connect(address: SocketAddr) -> Client {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: Zxid::ZERO,
+            time_out: 30_000,
+            session_id: SessionId::NONE,
+            passwd: Some(&[0; 16]),
+            read_only: Some(false),
+        };
+        send(&mut stream, |writer| request.write(writer)).await;
+        let frame = receive(&mut stream).await;
+        let response = ConnectResponse::read(&mut Reader::new(&frame)).unwrap();
+        let session = response.session_id;
+        Client { stream, session }
+    }
+
+    async fn ask(&mut self, xid: i32, op: OpCode, body: impl FnOnce(&mut Writer<'_>)) {
+        send(&mut self.stream, |writer| {
+            writer.int(xid);
+            writer.int(op.code());
+            body(writer);
+        })
+        .await;
+        let reply = receive(&mut self.stream).await;
+        assert_eq!(reply[..4], xid.to_be_bytes());
+        assert_eq!(reply[12..16], [0; 4], "no error");
+    }
+}
+
+async fn send(stream: &mut TcpStream, write: impl FnOnce(&mut Writer<'_>)) {
+    let mut frame = vec![0; 4];
+    write(&mut Writer::new(&mut frame));
+    let length = u32::try_from(frame.len() - 4).unwrap();
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    stream.write_all(&frame).await.unwrap();
+}
+
+async fn receive(stream: &mut TcpStream) -> Vec<u8> {
+    let length = timeout(LIMIT, stream.read_u32()).await.unwrap().unwrap();
+    let mut frame = vec![0; length as usize];
+    stream.read_exact(&mut frame).await.unwrap();
+    frame
+}
+
+/// A text with everything that differs from run to run replaced.
+fn without_chance(text: &str, session: SessionId) -> String {
+    let text = text.replace(&session.to_string(), "SESSION");
+    let mut shown = String::new();
+    for line in text.lines() {
+        let line = line.split(" built on ").next().unwrap();
+        let mut parts: Vec<String> = line.split(',').map(ToOwned::to_owned).collect();
+        for part in &mut parts {
+            for moment in ["est=", "lresp=", "llat=", "maxlat=", "avglat=", "minlat="] {
+                if part.starts_with(moment) {
+                    *part = format!("{}*", moment.trim_end_matches(')'));
+                }
+            }
+            if let Some((before, after)) = part.split_once("127.0.0.1:") {
+                let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+                *part = format!("{before}127.0.0.1:*{rest}");
+            }
+        }
+        let line = parts.join(",");
+        let line = match line.split_once(" expire at ") {
+            Some((count, _)) => format!("{count} expire at *:"),
+            None => line,
+        };
+        let line = match line.split_once("Latency min/avg/max: ") {
+            Some((before, _)) => format!("{before}Latency min/avg/max: *"),
+            None => line,
+        };
+        shown.push_str(&line);
+        shown.push('\n');
+    }
+    shown
+}
+
+#[tokio::test]
+async fn words_tell_of_a_client_its_session_its_ephemerals_and_its_watches() {
+    let (ensemble, server) = attached("4lw.commands.whitelist=*\n").await;
+    let mut client = Client::connect(server.clients).await;
+    client
+        .ask(1, OpCode::Create, |writer| {
+            writer.buffer(Some(b"/mine"));
+            writer.buffer(Some(b""));
+            writer.int(1);
+            writer.int(31);
+            writer.buffer(Some(b"world"));
+            writer.buffer(Some(b"anyone"));
+            writer.int(1);
+        })
+        .await;
+    client
+        .ask(2, OpCode::GetData, |writer| {
+            writer.buffer(Some(b"/mine"));
+            writer.boolean(true);
+        })
+        .await;
+    client
+        .ask(3, OpCode::GetChildren, |writer| {
+            writer.buffer(Some(b"/"));
+            writer.boolean(true);
+        })
+        .await;
+    let mut told = String::new();
+    for word in [
+        "isro", "cons", "dump", "stat", "wchs", "wchc", "wchp", "crst", "srst", "cons", "srvr",
+    ] {
+        let text = server.word(word).await;
+        told.push_str(&format!(
+            "== {word}\n{}",
+            without_chance(&text, client.session)
+        ));
+    }
+    let zxid = server.service.mirror.read().last_zxid();
+    let told = told.replace(&zxid.to_string(), "ZXID");
+    expect_test::expect_file!["../snapshots/words.txt"].assert_eq(&told);
+
+    let (_, text) = get(server.metrics, "/metrics").await;
+    let read = Exposition::parse(&text);
+    for (series, value) in [
+        ("outpost_serving", 1.0),
+        ("outpost_ready", 1.0),
+        ("outpost_link_attached", 1.0),
+        ("outpost_link_state", 2.0),
+        ("outpost_lag_transactions", 0.0),
+        ("outpost_client_sessions", 1.0),
+        ("outpost_attachments_total", 1.0),
+        ("num_alive_connections", 1.0),
+        ("global_sessions", 1.0),
+        ("ephemerals_count", 1.0),
+        ("watch_count", 2.0),
+        ("znode_count", 6.0),
+        ("digest_mismatches_count", 0.0),
+        ("quorum_size", 3.0),
+    ] {
+        assert_eq!(read.value(series), value, "{series}");
+    }
+    server.stop().await;
+    ensemble.stop().await;
+}
+
+#[tokio::test]
+async fn words_admin_commands_and_metrics_tell_the_same() {
+    let (ensemble, server) = attached("4lw.commands.whitelist=*\n").await;
+    let _client = Client::connect(server.clients).await;
+    let words = server.word("mntr").await;
+    let (_, commands) = server.get("/commands/monitor").await;
+    let (_, metrics) = get(server.metrics, "/metrics").await;
+    let metrics = Exposition::parse(&metrics);
+    let commands: serde_json::Value = serde_json::from_str(&commands).unwrap();
+    let commands = commands.as_object().unwrap();
+    let mut compared = 0;
+    for line in words.lines() {
+        let (key, word) = line.split_once('\t').unwrap();
+        let key = key.strip_prefix("zk_").unwrap();
+        let command = commands
+            .get(key)
+            .unwrap_or_else(|| panic!("monitor has no {key}"));
+        // Whatever asking changes by itself.
+        let moves = [
+            "packets",
+            "uptime",
+            "descriptor",
+            "bytes",
+            "lag",
+            "age",
+            "connections",
+            "sent",
+            "received",
+        ];
+        if moves.iter().any(|part| key.contains(part)) {
+            continue;
+        }
+        match command.as_str() {
+            Some(text) => assert_eq!(text, word, "{key}"),
+            None => assert_eq!(command.as_f64(), word.parse().ok(), "{key}"),
+        }
+        if let Some(value) = metrics.samples.get(key) {
+            assert_eq!(word.parse(), Ok(*value), "{key}");
+            compared += 1;
+        }
+    }
+    assert_eq!(
+        words.lines().count(),
+        commands.len() - 2,
+        "but for command and error"
+    );
+    assert!(compared > 20, "{compared}");
+    server.stop().await;
+    ensemble.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_is_not_ready_and_answers_its_operators_to_the_end() {
+    let (ensemble, server) = attached("").await;
+    assert_eq!(server.get("/ready").await.0, 200);
+    let (status, text) = server.get("/commands/link").await;
+    assert_eq!(status, 200);
+    assert!(
+        text.contains("\"peer_state\" : \"observing - broadcast\""),
+        "{text}"
+    );
+    server.service.readiness.stop();
+    let (status, text) = server.get("/ready").await;
+    assert_eq!(
+        (status, &*text),
+        (503, "not ready: the server is shutting down\n")
+    );
+    server.stop().await;
+    ensemble.stop().await;
+}

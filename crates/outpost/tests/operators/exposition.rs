@@ -1,0 +1,127 @@
+//! The text that Prometheus reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use outpost::metrics::{Kind, METRICS, Metric};
+
+use crate::server::{NOBODY, Server, get};
+
+/// What an exposition holds.
+#[derive(Debug, Default)]
+pub(crate) struct Exposition {
+    /// Every metric with its type.
+    pub(crate) types: BTreeMap<String, String>,
+    /// Every series with its value.
+    pub(crate) samples: BTreeMap<String, f64>,
+}
+
+impl Exposition {
+    /// Reads the text; a panic for anything that is none, and for whatever stands there twice.
+    pub(crate) fn parse(text: &str) -> Exposition {
+        let mut read = Exposition::default();
+        let mut helped = BTreeSet::new();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').unwrap();
+                assert!(!help.is_empty() && helped.insert(name.to_owned()), "{line}");
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                assert!(["gauge", "counter", "summary"].contains(&kind), "{line}");
+                let before = read.types.insert(name.to_owned(), kind.to_owned());
+                assert_eq!(before, None, "{line}");
+            } else {
+                read.sample(line);
+            }
+        }
+        let typed: BTreeSet<String> = read.types.keys().cloned().collect();
+        assert_eq!(typed, helped);
+        read
+    }
+
+    fn sample(&mut self, line: &str) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        let value = value.parse().unwrap_or_else(|_| panic!("{line}"));
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let is_name = |name: &str| {
+            let mut letters = name.bytes();
+            letters.next().is_some_and(|b| b.is_ascii_alphabetic())
+                && letters.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        assert!(is_name(name) && labels.ends_with('}'), "{line}");
+        let labels = labels.trim_end_matches('}');
+        for label in labels.split(',').filter(|label| !label.is_empty()) {
+            let (name, value) = label.split_once('=').unwrap();
+            let quoted = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
+            assert!(is_name(name) && quoted, "{line}");
+        }
+        let family = ["_sum", "_count"]
+            .iter()
+            .filter_map(|part| name.strip_suffix(part))
+            .find(|family| {
+                self.types
+                    .get(*family)
+                    .is_some_and(|kind| kind == "summary")
+            })
+            .unwrap_or(name);
+        assert!(self.types.contains_key(family), "no type before {line}");
+        let before = self.samples.insert(series.to_owned(), value);
+        assert_eq!(before, None, "twice: {line}");
+    }
+
+    /// The value of a series.
+    pub(crate) fn value(&self, series: &str) -> f64 {
+        let value = self.samples.get(series);
+        *value.unwrap_or_else(|| panic!("no {series}"))
+    }
+}
+
+#[tokio::test]
+async fn the_exposition_is_well_formed_and_holds_the_metrics_of_the_table_and_no_others() {
+    let server = Server::start(NOBODY).await;
+    let (status, text) = get(server.metrics, "/metrics").await;
+    assert_eq!(status, 200);
+    let read = Exposition::parse(&text);
+    for metric in METRICS {
+        match read.types.get(metric.name) {
+            Some(kind) => assert_eq!(kind, metric.kind.name(), "{}", metric.name),
+            // A set without members, such as quotas where there are none, is not shown.
+            None => assert!(metric.name.ends_with("_per_namespace"), "{}", metric.name),
+        }
+    }
+    let known: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+    let strangers = read
+        .types
+        .keys()
+        .filter(|name| !known.contains(name.as_str()));
+    assert_eq!(strangers.count(), 0, "{:?}", read.types);
+    assert_eq!(read.value("outpost_serving"), 0.0);
+    assert_eq!(read.value("outpost_ready"), 0.0);
+    assert_eq!(read.value("outpost_link_attached"), 0.0);
+    assert_eq!(read.value("quorum_size"), 3.0);
+    let (_, on_admin_port) = server.get("/metrics").await;
+    assert_eq!(Exposition::parse(&on_admin_port).types, read.types);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn summaries_have_their_quantiles_sum_and_count() {
+    let server = Server::start(NOBODY).await;
+    server.service.stats.worker(0).note_turn(3, 3, 3, 4);
+    server.service.stats.note_write(150);
+    let (_, text) = get(server.metrics, "/metrics").await;
+    let read = Exposition::parse(&text);
+    assert_eq!(read.value("readlatency{quantile=\"0.5\"}"), 4.0);
+    assert_eq!(read.value("readlatency_sum"), 12.0);
+    assert_eq!(read.value("readlatency_count"), 3.0);
+    assert_eq!(read.value("updatelatency{quantile=\"0.99\"}"), 150.0);
+    assert_eq!(read.value("avg_latency"), 40.5);
+    let summaries = METRICS
+        .iter()
+        .filter(|metric: &&Metric| metric.kind == Kind::Summary);
+    for metric in summaries {
+        for quantile in ["0.5", "0.9", "0.99"] {
+            read.value(&format!("{}{{quantile=\"{quantile}\"}}", metric.name));
+        }
+    }
+    server.stop().await;
+}
