@@ -86,16 +86,13 @@ fn admit(
             settings.connections_per_address_max,
         )
         .ok_or("maxClientCnxns is reached for its address")?;
-    prepare(stream, settings).map_err(|_| "the socket is gone already")?;
+    prepare(stream, settings.tcp_keep_alive).map_err(|_| "the socket is gone already")?;
     Ok(seat)
 }
 
-fn prepare(stream: &TcpStream, settings: &ServeSettings) -> io::Result<()> {
+fn prepare(stream: &TcpStream, keep_alive: bool) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    if settings.tcp_keep_alive {
-        SockRef::from(stream).set_keepalive(true)?;
-    }
-    Ok(())
+    SockRef::from(stream).set_keepalive(keep_alive)
 }
 
 /// How many connections each address has.
@@ -142,6 +139,18 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn sockets_answer_at_once_and_are_probed_only_where_it_is_asked_for() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for keep_alive in [true, false] {
+            let stream = TcpStream::connect(address).await.unwrap();
+            prepare(&stream, keep_alive).unwrap();
+            assert!(stream.nodelay().unwrap());
+            assert_eq!(SockRef::from(&stream).keepalive().unwrap(), keep_alive);
+        }
+    }
 
     #[test]
     fn p6_an_address_gets_its_number_of_connections_and_a_seat_comes_free_again() {
