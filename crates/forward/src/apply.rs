@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::answers::{Answers, View};
 use crate::driver::Queued;
 use crate::event::Event;
-use crate::hold::Hold;
+use crate::hold::{Hold, Standing};
 use crate::link::Shared;
 use crate::lost::Lost;
 use crate::writes::{Answer, Pending};
@@ -184,9 +184,12 @@ impl Apply {
     fn note(&mut self, entry: &TxnEntry<'_>) {
         let status = &self.shared.status;
         status.txns_applied.fetch_add(1, Ordering::Relaxed);
-        status
-            .propagation_ms
-            .store(wall_clock_ms() - entry.header.time, Ordering::Relaxed);
+        let ms = wall_clock_ms() - entry.header.time;
+        status.propagation_ms.store(ms, Ordering::Relaxed);
+        // What a DIFF brings was committed while nobody here could have heard of it.
+        if matches!(self.hold.standing(), Standing::Attached(_)) {
+            status.propagation.note(u64::try_from(ms).unwrap_or(0), 1);
+        }
         if entry.header.kind == OpCode::Reconfig.code()
             && let Txn::SetData {
                 data: Some(text), ..

@@ -354,6 +354,7 @@ impl Progress {
             self.following = true;
             let took = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
             shared.status.last_sync_ms.store(took, Ordering::Relaxed);
+            shared.status.synchronizations.note(took, 1);
             shared.status.set_state(LinkState::Attached);
         }
     }

@@ -13,6 +13,7 @@ pub mod candidates;
 mod driver;
 pub mod event;
 pub mod hold;
+pub mod latencies;
 pub mod learner;
 mod link;
 pub mod lost;

@@ -7,6 +7,7 @@ use outpost_wire::Zxid;
 use parking_lot::Mutex;
 
 use crate::candidates::Candidate;
+use crate::latencies::Latencies;
 
 /// What the link is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,11 @@ pub struct LinkStatus {
     pub snapshot_nodes: AtomicU64,
     /// Milliseconds the last synchronisation took, from LEADERINFO to UPTODATE.
     pub last_sync_ms: AtomicU64,
+    /// Times that synchronisations took, from LEADERINFO to UPTODATE.
+    pub synchronizations: Latencies,
+    /// Times between the leader's clock in a transaction and its application here, while following. Two
+    /// clocks may differ; a negative time counts as none.
+    pub propagation: Latencies,
     /// Milliseconds between the leader's clock in the newest transaction and its application here.
     pub propagation_ms: AtomicI64,
 }
@@ -102,6 +108,8 @@ impl LinkStatus {
             apply_queue_bytes: AtomicU64::new(0),
             snapshot_nodes: AtomicU64::new(0),
             last_sync_ms: AtomicU64::new(0),
+            synchronizations: Latencies::default(),
+            propagation: Latencies::default(),
             propagation_ms: AtomicI64::new(0),
         }
     }

@@ -5,7 +5,6 @@
 
 pub mod admin;
 pub mod config;
-pub mod distribution;
 pub mod limits;
 pub mod metrics;
 pub mod readiness;

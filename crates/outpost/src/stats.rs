@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::distribution::{Buckets, Distribution};
-use crate::serve::client::Latency;
+use outpost_forward::latencies::{Latencies, LatencySummary};
 
 /// Counters of one worker. Only its thread writes to them.
 #[derive(Debug, Default)]
@@ -24,49 +23,7 @@ pub struct WorkerStats {
     pub bytes_sent: AtomicU64,
     /// Reads answered from the tree.
     pub reads: AtomicU64,
-    latency: LatencyCells,
-}
-
-/// A [`Latency`] that one thread writes and others read.
-#[derive(Debug, Default)]
-struct LatencyCells {
-    min: AtomicU64,
-    max: AtomicU64,
-    sum: AtomicU64,
-    count: AtomicU64,
-    buckets: Buckets,
-}
-
-impl LatencyCells {
-    /// Several writers only ever lose a minimum or maximum of the same instant.
-    fn note(&self, ms: u64, replies: u64) {
-        let before = self.count.fetch_add(replies, Ordering::Relaxed);
-        self.buckets.note(ms, replies);
-        self.sum.fetch_add(ms * replies, Ordering::Relaxed);
-        self.max.fetch_max(ms, Ordering::Relaxed);
-        if before == 0 {
-            self.min.store(ms, Ordering::Relaxed);
-        } else {
-            self.min.fetch_min(ms, Ordering::Relaxed);
-        }
-    }
-
-    fn get(&self) -> Latency {
-        Latency {
-            last: 0,
-            min: self.min.load(Ordering::Relaxed),
-            max: self.max.load(Ordering::Relaxed),
-            sum: self.sum.load(Ordering::Relaxed),
-            count: self.count.load(Ordering::Relaxed),
-        }
-    }
-
-    fn reset(&self) {
-        for cell in [&self.min, &self.max, &self.sum, &self.count] {
-            cell.store(0, Ordering::Relaxed);
-        }
-        self.buckets.reset();
-    }
+    latencies: Latencies,
 }
 
 impl WorkerStats {
@@ -76,7 +33,7 @@ impl WorkerStats {
         self.sent.fetch_add(sent, Ordering::Relaxed);
         if reads > 0 {
             self.reads.fetch_add(reads, Ordering::Relaxed);
-            self.latency.note(ms, reads);
+            self.latencies.note(ms, reads);
         }
     }
 }
@@ -88,7 +45,7 @@ pub struct Stats {
     pub started: Instant,
     workers: Vec<Arc<WorkerStats>>,
     /// Writes that came back, and how long they took.
-    writes: LatencyCells,
+    writes: Latencies,
     /// Frames sent that no turn of a connection counts: answers of writes and of what waited behind them,
     /// notifications, answers to connect requests.
     pub pushed: AtomicU64,
@@ -128,7 +85,7 @@ impl Stats {
         Stats {
             started: Instant::now(),
             workers: (0..workers).map(|_| Arc::default()).collect(),
-            writes: LatencyCells::default(),
+            writes: Latencies::default(),
             pushed: AtomicU64::new(0),
             notifications: AtomicU64::new(0),
             notification_bytes: AtomicU64::new(0),
@@ -185,40 +142,19 @@ impl Stats {
     }
 
     /// Latencies of reads answered from the tree.
-    pub fn read_latency(&self) -> Latency {
-        let mut all = Latency::default();
-        for worker in &self.workers {
-            join(&mut all, worker.latency.get());
-        }
-        all
+    pub fn read_latency(&self) -> LatencySummary {
+        LatencySummary::of(self.workers.iter().map(|worker| &worker.latencies))
     }
 
     /// Latencies of writes that came back.
-    pub fn write_latency(&self) -> Latency {
-        self.writes.get()
-    }
-
-    /// Latencies of reads by size, ms.
-    pub fn read_distribution(&self) -> Distribution {
-        let mut all = Distribution::default();
-        for worker in &self.workers {
-            all.add(&worker.latency.buckets);
-        }
-        all
-    }
-
-    /// Latencies of writes by size, ms.
-    pub fn write_distribution(&self) -> Distribution {
-        let mut all = Distribution::default();
-        all.add(&self.writes.buckets);
-        all
+    pub fn write_latency(&self) -> LatencySummary {
+        LatencySummary::of([&self.writes])
     }
 
     /// Latencies of all requests.
-    pub fn latency(&self) -> Latency {
-        let mut all = self.read_latency();
-        join(&mut all, self.write_latency());
-        all
+    pub fn latency(&self) -> LatencySummary {
+        let reads = self.workers.iter().map(|worker| &worker.latencies);
+        LatencySummary::of(reads.chain([&self.writes]))
     }
 
     /// Starts counting frames and latencies anew, as the four-letter word `srst` asks.
@@ -226,25 +162,11 @@ impl Stats {
         for worker in &self.workers {
             worker.received.store(0, Ordering::Relaxed);
             worker.sent.store(0, Ordering::Relaxed);
-            worker.latency.reset();
+            worker.latencies.reset();
         }
         self.pushed.store(0, Ordering::Relaxed);
         self.writes.reset();
     }
-}
-
-fn join(all: &mut Latency, one: Latency) {
-    if one.count == 0 {
-        return;
-    }
-    all.min = if all.count == 0 {
-        one.min
-    } else {
-        all.min.min(one.min)
-    };
-    all.max = all.max.max(one.max);
-    all.sum += one.sum;
-    all.count += one.count;
 }
 
 #[cfg(test)]
@@ -252,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_of_workers_and_writes_join_without_the_idle_ones() {
+    fn what_workers_and_the_apply_thread_count_adds_up() {
         let stats = Stats::new(2);
         stats.worker(1).note_turn(3, 3, 3, 4);
         stats.note_write(10);
@@ -261,6 +183,6 @@ mod tests {
         assert_eq!(stats.received(), 3);
         assert_eq!(stats.sent(), 4);
         stats.reset();
-        assert_eq!((stats.latency(), stats.sent()), (Latency::default(), 0));
+        assert_eq!((stats.latency().count, stats.sent()), (0, 0));
     }
 }

@@ -7,12 +7,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use outpost_forward::latencies::{Latencies, LatencySummary};
 use outpost_forward::status::LinkState;
 use outpost_mirror::QuotaUsage;
 
-use crate::distribution::Distribution;
 use crate::report::{Picture, java, process};
-use crate::serve::client::Latency;
 
 /// One metric.
 pub struct Metric {
@@ -389,6 +388,18 @@ pub static METRICS: &[Metric] = &[
         "Time from receiving a write to its answer, the way to the leader and back included.",
         |p| latencies(&p.writes),
     ),
+    summary(
+        "propagation_latency",
+        "ms",
+        "From the leader's clock in a transaction to its application here, while following. The two clocks may differ.",
+        |p| latencies(&LatencySummary::of([&p.status.propagation])),
+    ),
+    summary(
+        "observer_sync_time",
+        "ms",
+        "Time a synchronisation with a learner master took.",
+        |p| basic(&p.status.synchronizations),
+    ),
     // The link.
     gauge(
         "outpost_link_attached",
@@ -661,16 +672,13 @@ fn flag(set: bool) -> Value {
     Value::Whole(i64::from(set))
 }
 
-fn latencies((latency, distribution): &(Latency, Distribution)) -> Value {
-    let quantile = |name, part, quantile| {
-        let value = distribution.quantile(quantile).unwrap_or(0);
-        (name, part, value.min(latency.max))
-    };
+fn latencies(latencies: &LatencySummary) -> Value {
+    let quantile = |name, part, quantile| (name, part, latencies.quantile(quantile));
     Value::Summary(Summary {
-        min: latency.min,
-        max: latency.max,
-        count: latency.count,
-        sum: latency.sum,
+        min: latencies.min,
+        max: latencies.max,
+        count: latencies.count,
+        sum: latencies.sum,
         quantiles: vec![
             quantile("0.5", "p50", 0.5),
             quantile("0.9", "", 0.9),
@@ -678,6 +686,18 @@ fn latencies((latency, distribution): &(Latency, Distribution)) -> Value {
             quantile("0.99", "p99", 0.99),
             quantile("0.999", "p999", 0.999),
         ],
+    })
+}
+
+/// With the median alone, as ZooKeeper keeps its basic summaries.
+fn basic(latencies: &Latencies) -> Value {
+    let latencies = LatencySummary::of([latencies]);
+    Value::Summary(Summary {
+        min: latencies.min,
+        max: latencies.max,
+        count: latencies.count,
+        sum: latencies.sum,
+        quantiles: vec![("0.5", "", latencies.quantile(0.5))],
     })
 }
 

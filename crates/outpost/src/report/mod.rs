@@ -13,14 +13,14 @@ mod sessions;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use outpost_forward::latencies::LatencySummary;
 use outpost_forward::status::{LinkState, LinkStatus};
 use outpost_mirror::{QuotaUsage, WatchSummary};
 use outpost_wire::membership::Membership;
 use outpost_wire::{ServerId, SessionId, Zxid};
 
-use crate::distribution::Distribution;
 use crate::readiness::{NotReady, Standing};
-use crate::serve::client::{Figures, Latency};
+use crate::serve::client::Figures;
 use crate::serve::service::Service;
 use crate::stats::Stats;
 
@@ -39,12 +39,12 @@ pub struct Report<'a> {
 }
 
 /// Figures that `srvr` tells.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServerReport {
     /// Whether only read-only clients are served.
     pub read_only: bool,
     /// Latencies of all requests since the start or the last reset.
-    pub latency: Latency,
+    pub latency: LatencySummary,
     /// Frames received.
     pub received: u64,
     /// Frames sent.
@@ -204,10 +204,10 @@ pub struct Picture<'a> {
     pub status: &'a LinkStatus,
     /// Counters of the process.
     pub stats: &'a Stats,
-    /// Latencies of reads and writes, and how often each occurred.
-    pub reads: (Latency, Distribution),
-    /// The same of writes.
-    pub writes: (Latency, Distribution),
+    /// Latencies of reads answered from the tree.
+    pub reads: LatencySummary,
+    /// Latencies of writes that came back.
+    pub writes: LatencySummary,
     /// What the system says.
     pub process: ProcessReport,
     /// What the allocator says.
@@ -365,8 +365,8 @@ impl<'a> Report<'a> {
             local_sessions: service.local_sessions.len(),
             status: service.link.status(),
             stats,
-            reads: (stats.read_latency(), stats.read_distribution()),
-            writes: (stats.write_latency(), stats.write_distribution()),
+            reads: stats.read_latency(),
+            writes: stats.write_latency(),
             process: process::process(),
             memory: process::memory(),
         }
