@@ -39,6 +39,13 @@ pub fn learner_master(server: SocketAddr) -> Option<u64> {
         .ok()
 }
 
+/// A whole number from `mntr`, by its full name (`zk_watch_count`).
+pub fn gauge(server: SocketAddr, name: &str) -> Option<u64> {
+    field(&ask(server, "mntr").ok()?, &format!("{name}\t"))?
+        .parse()
+        .ok()
+}
+
 fn field(text: &str, name: &str) -> Option<String> {
     text.lines()
         .find_map(|line| line.strip_prefix(name))

@@ -91,6 +91,19 @@ impl Process {
         self.child().id()
     }
 
+    /// Bytes of memory that it uses now (`VmRSS`).
+    ///
+    /// # Panics
+    /// When the process has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.id());
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes =
+            line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kilobytes.unwrap_or_else(|| panic!("{path} does not say VmRSS:\n{text}")) << 10
+    }
+
     /// The file with everything it has printed.
     pub fn log(&self) -> &Path {
         &self.log

@@ -209,6 +209,12 @@ impl RawClient {
         self.events.drain(..).collect()
     }
 
+    /// From now on a request that the server does not take within `limit` is an error.
+    pub fn give_up_writing_after(&mut self, limit: Duration) {
+        let set = self.stream.set_write_timeout(Some(limit));
+        set.unwrap_or_else(|error| panic!("a socket takes a timeout: {error}"));
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors
@@ -478,6 +484,28 @@ impl RawClient {
         };
         let reply = self.request(OpCode::SetData, &request).ok()?;
         Ok(reply.record::<SetDataResponse>().stat)
+    }
+
+    /// Sets the data of all `paths` in one pipeline and reads all replies.
+    ///
+    /// # Panics
+    /// When one fails.
+    pub fn set_data_at_once(&mut self, paths: &[String], data: &[u8]) {
+        for path in paths {
+            let request = SetDataRequest {
+                path: path.as_bytes().as_bstr(),
+                data: Some(data),
+                version: -1,
+            };
+            self.send(OpCode::SetData, &request)
+                .unwrap_or_else(|error| panic!("a request is not taken: {error}"));
+        }
+        for _ in paths {
+            let reply = self
+                .reply()
+                .unwrap_or_else(|error| panic!("setData: {error}"));
+            assert!(reply.header.err.is_ok(), "setData: {:?}", reply.header);
+        }
     }
 
     /// Reads a znode, with or without leaving a watch; null data stays null.
