@@ -45,6 +45,9 @@ pub const READ_BYTES: usize = 64 << 10;
 /// written at one time: further ones wait.
 pub const LISTINGS_MAX: usize = 4;
 
+/// Threads of one worker that make the answers to four-letter words: further words wait for their turn.
+pub const WORD_THREADS_MAX: usize = 4;
+
 /// HTTP connections to the admin port, and as many to the metrics port: further ones wait to be accepted.
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 

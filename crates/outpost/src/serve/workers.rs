@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::limits::HANDOVER_MAX;
+use crate::limits::{HANDOVER_MAX, WORD_THREADS_MAX};
 use crate::serve::Seat;
 use crate::serve::connection::Connection;
 use crate::serve::service::Service;
@@ -44,6 +44,7 @@ impl Workers {
             let (queue, handovers) = mpsc::channel(HANDOVER_MAX);
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
+                .max_blocking_threads(WORD_THREADS_MAX)
                 .build()?;
             let service = Arc::clone(service);
             let work = move || {
