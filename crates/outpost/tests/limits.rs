@@ -75,7 +75,7 @@ impl Stage {
 
     /// Keeps the ensemble from doing anything until the returned sender is dropped.
     async fn hold(&self) -> mpsc::Sender<()> {
-        let (release, released) = mpsc::channel::<()>();
+        let (release, released) = mpsc::sync_channel::<()>(1);
         let (held, holds) = oneshot::channel();
         let ensemble = Arc::clone(&self.ensemble);
         tokio::spawn(async move {

@@ -14,6 +14,7 @@ pub mod reply;
 pub mod service;
 pub mod session_ids;
 pub mod throttle;
+mod turn;
 pub mod validate;
 mod workers;
 

@@ -1,0 +1,459 @@
+//! One turn of a connection: every complete frame in its read buffer, handled under one guard of the tree.
+//!
+//! Plain code without an await. What the answers come to stands in the outbox afterwards; who writes it
+//! to the socket, and when the next turn is, is [`connection`](crate::serve::connection)'s.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use outpost_forward::{Attachment, Pending, Permit, Request, View};
+use outpost_wire::proto::{AuthPacket, RequestHeader};
+use outpost_wire::{DecodeError, ErrorCode, OpCode, Reader, Record, Xid, Zxid, frame};
+
+use crate::limits::{OUTBOX_BYTES_PAUSE, REQUESTS_PER_TURN};
+use crate::serve::auth::AuthFailed;
+use crate::serve::client::{Client, ClientState, Phase};
+use crate::serve::connection::Ended;
+use crate::serve::handshake;
+use crate::serve::outstanding::{LargeTicket, TooLarge};
+use crate::serve::pipeline::{Forwarded, Local};
+use crate::serve::read::{Reading, is_read, sync_path};
+use crate::serve::reply;
+use crate::serve::service::Service;
+use crate::serve::validate::{Checked, Gate, Refusal};
+use crate::stats::WorkerStats;
+
+/// What a turn has used up, and what to do after it.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// Bytes of input that were handled.
+    pub(crate) consumed: usize,
+    /// Frames are left that could be served now.
+    pub(crate) more: bool,
+    /// The next frame waits for room in the link's queue.
+    pub(crate) wants_link: bool,
+    /// Further input may be read.
+    pub(crate) reads: bool,
+    /// The connection ends when everything is written.
+    pub(crate) ends: bool,
+}
+
+/// What handling one frame came to.
+enum Handled {
+    Done,
+    /// The frame stays in the buffer until there is room in the link's queue.
+    NoRoom,
+}
+
+/// Handles what is in `input`, and moves what is in the outbox to `unsent` if that is empty.
+///
+/// # Errors
+/// When the connection must end at once.
+pub(crate) fn take(
+    service: &Service,
+    client: &Arc<Client>,
+    worker: &WorkerStats,
+    input: &[u8],
+    unsent: &mut Vec<u8>,
+) -> Result<Turn, Ended> {
+    if client.is_cut() {
+        return Err(Ended::Cut);
+    }
+    let began = Instant::now();
+    let mut turn = Turn::default();
+    let mut done = Done::default();
+    {
+        let guard = service.mirror.read();
+        let view = View {
+            tree: &guard,
+            watches: guard.watches(),
+        };
+        let mut state = client.state();
+        let served = Served {
+            service,
+            client,
+            view,
+            began,
+        };
+        // What waited behind a write whose answer has come in the meantime.
+        while state.phase == Phase::Open && service.clients.serve_next(client, &mut state, view) {}
+        served.frames(input, &mut state, &mut turn, &mut done)?;
+        turn.ends = state.phase == Phase::Ending || served.drained(&state, &turn);
+        turn.reads = !turn.ends
+            && !turn.more
+            && !turn.wants_link
+            && !client.is_draining()
+            && served.takes_requests(&state);
+        if unsent.is_empty() && !state.out.is_empty() {
+            std::mem::swap(unsent, &mut state.out);
+        }
+        done.note(&mut state, began, view.tree.last_zxid());
+    }
+    turn.consumed = done.bytes;
+    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    worker.note_turn(done.received, done.sent, done.reads, ms);
+    Ok(turn)
+}
+
+/// What was done in a turn.
+#[derive(Debug, Default)]
+struct Done {
+    /// Bytes of input used up.
+    bytes: usize,
+    received: u64,
+    sent: u64,
+    reads: u64,
+    last: Option<RequestHeader>,
+}
+
+impl Done {
+    fn note(&self, state: &mut ClientState, began: Instant, zxid: Zxid) {
+        let figures = &mut state.figures;
+        figures.received += self.received;
+        figures.sent += self.sent;
+        if self.reads > 0 {
+            figures.latency.note(0, self.reads);
+            figures.last_zxid = zxid;
+            figures.last_response = Some(began);
+        }
+        if let Some(header) = self.last {
+            figures.last_op = header.op_code();
+            if header.xid.0 > 0 {
+                figures.last_cxid = Some(header.xid);
+            }
+        }
+    }
+}
+
+impl From<TooLarge> for Ended {
+    fn from(_: TooLarge) -> Ended {
+        Ended::TooLarge
+    }
+}
+
+/// How long a frame says it is of which only the beginning has come.
+fn announced(beginning: &[u8]) -> usize {
+    let length = beginning.first_chunk().copied().map(u32::from_be_bytes);
+    length.and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
+}
+
+/// What handling a frame needs, during one turn.
+struct Served<'a> {
+    service: &'a Service,
+    client: &'a Arc<Client>,
+    view: View<'a>,
+    began: Instant,
+}
+
+impl Served<'_> {
+    /// Whether a connection that is to drain has answered everything it has received.
+    fn drained(&self, state: &ClientState, turn: &Turn) -> bool {
+        self.client.is_draining()
+            && state.pipeline.is_empty()
+            && !matches!(state.phase, Phase::Waiting { .. })
+            && !turn.more
+            && !turn.wants_link
+    }
+
+    /// Whether a further request may be handled. If not, the connection is woken when that has changed: by
+    /// its client's reading, or by the answer to a request of its own.
+    fn takes_requests(&self, state: &ClientState) -> bool {
+        matches!(state.phase, Phase::Connecting | Phase::Open)
+            && !state.pipeline.is_full()
+            && state.out.len() < OUTBOX_BYTES_PAUSE
+            && self.service.outstanding.lets_read(state.pipeline.len())
+    }
+
+    /// Handles the complete frames at the front of `input`, up to a limit.
+    fn frames(
+        &self,
+        input: &[u8],
+        state: &mut ClientState,
+        turn: &mut Turn,
+        done: &mut Done,
+    ) -> Result<(), Ended> {
+        let limit = self.service.settings.frame_bytes_max;
+        while self.takes_requests(state) {
+            let rest = &input[done.bytes..];
+            let frame = match frame::split(rest, limit) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(self.service.outstanding.expect(announced(rest))?),
+                Err(DecodeError::Length { length, .. }) => {
+                    return Err(Ended::FrameLength(length));
+                }
+                Err(_) => return Err(Ended::Malformed("the frame")),
+            };
+            if done.received as usize == REQUESTS_PER_TURN {
+                turn.more = true;
+                return Ok(());
+            }
+            match self.frame(frame, state, done)? {
+                Handled::Done => {
+                    done.bytes += 4 + frame.len();
+                    done.received += 1;
+                }
+                Handled::NoRoom => {
+                    turn.wants_link = true;
+                    return Ok(());
+                }
+            }
+        }
+        // Paused with requests left: they are looked at again when the client has read.
+        turn.more = state.phase == Phase::Open && state.out.len() >= OUTBOX_BYTES_PAUSE;
+        Ok(())
+    }
+
+    fn frame(
+        &self,
+        frame: &[u8],
+        state: &mut ClientState,
+        done: &mut Done,
+    ) -> Result<Handled, Ended> {
+        if state.phase == Phase::Connecting {
+            let Some(permit) = self.service.link.try_reserve() else {
+                return Ok(Handled::NoRoom);
+            };
+            handshake::connect(self.service, self.client, state, self.view, frame, permit)?;
+            return Ok(Handled::Done);
+        }
+        let mut reader = Reader::new(frame);
+        let header = RequestHeader::read(&mut reader)
+            .map_err(|_| Ended::Malformed("the header of a request"))?;
+        let large = self.service.outstanding.take_on(frame.len())?;
+        self.client.touch();
+        let handled = self.request(header, reader.rest(), state, done, large)?;
+        if let Handled::Done = handled {
+            done.last = Some(header);
+        }
+        Ok(handled)
+    }
+
+    fn request(
+        &self,
+        header: RequestHeader,
+        body: &[u8],
+        state: &mut ClientState,
+        done: &mut Done,
+        large: LargeTicket,
+    ) -> Result<Handled, Ended> {
+        let op = header.op_code();
+        match op {
+            Some(OpCode::Auth) => return self.authenticate(header.xid, body, state, done),
+            Some(OpCode::Sasl) => {
+                done.sent += 1;
+                no_sasl(header.xid, state);
+                return Ok(Handled::Done);
+            }
+            _ => {}
+        }
+        if !self.service.settings.auth.admits(&state.ids) {
+            let error = ErrorCode::SESSION_CLOSED_REQUIRE_SASL_AUTH;
+            reply::write_error(&mut state.out, header.xid, Zxid::ZERO, error);
+            state.phase = Phase::Ending;
+            return Ok(Handled::Done);
+        }
+        match op {
+            Some(op) if is_read(op) => {
+                self.read(header, op, body, state, done, large);
+                Ok(Handled::Done)
+            }
+            Some(OpCode::CloseSession) if self.client.is_local() => {
+                self.in_order(Local::CloseLocalSession { xid: header.xid }, state, large);
+                Ok(Handled::Done)
+            }
+            _ => self.write(header, body, state, large),
+        }
+    }
+
+    /// The hot path: nothing of this session is ahead, so the answer goes straight into the outbox.
+    fn read(
+        &self,
+        header: RequestHeader,
+        op: OpCode,
+        body: &[u8],
+        state: &mut ClientState,
+        done: &mut Done,
+        large: LargeTicket,
+    ) {
+        if !state.pipeline.is_empty() {
+            let (body, ids) = (Box::from(body), Arc::clone(&state.ids));
+            let ticket = self.service.outstanding.count(large);
+            state
+                .pipeline
+                .wait(Local::Serve { header, body, ids }, ticket);
+            return;
+        }
+        let ids = Arc::clone(&state.ids);
+        let reading = Reading {
+            view: self.view,
+            ids: &ids,
+            watcher: self.client.watcher(),
+            session: self.client.session(),
+            rules: self.service.clients.rules(),
+        };
+        reading.answer(op, header.xid, body, &mut state.out);
+        done.reads += 1;
+        done.sent += 1;
+    }
+
+    /// Puts a request that is answered here into the line, and answers it at once if the line is empty.
+    fn in_order(&self, local: Local, state: &mut ClientState, large: LargeTicket) {
+        let at_once = state.pipeline.is_empty();
+        let ticket = self.service.outstanding.count(large);
+        state.pipeline.wait(local, ticket);
+        if at_once {
+            self.service
+                .clients
+                .serve_next(self.client, state, self.view);
+        }
+    }
+
+    fn write(
+        &self,
+        header: RequestHeader,
+        body: &[u8],
+        state: &mut ClientState,
+        large: LargeTicket,
+    ) -> Result<Handled, Ended> {
+        let xid = header.xid;
+        let Some(attachment) = self.service.clients.serving() else {
+            return Err(Ended::NotServing);
+        };
+        // One for the request, one in case a local session must become a global one before it.
+        let (Some(permit), Some(upgrade_permit)) = (
+            self.service.link.try_reserve(),
+            self.service.link.try_reserve(),
+        ) else {
+            return Ok(Handled::NoRoom);
+        };
+        let checked = match self.check(header.op, body, state) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                self.service.stats.refused.fetch_add(1, Ordering::Relaxed);
+                let (session, op, why) = (self.client.session(), header.op, refusal.why);
+                tracing::debug!(%session, op, why, "request refused here, not forwarded");
+                let Refusal {
+                    code: error,
+                    closes: close,
+                    ..
+                } = refusal;
+                self.in_order(Local::Refuse { xid, error, close }, state, large);
+                return Ok(Handled::Done);
+            }
+        };
+        let mut error_instead = None;
+        if self.client.is_local() && checked.creates_ephemeral {
+            if self.service.local_sessions.rules.upgrading {
+                self.upgrade(attachment, upgrade_permit);
+            } else {
+                error_instead = Some(ErrorCode::EPHEMERAL_ON_LOCAL_SESSION);
+            }
+        }
+        let path = match checked.op {
+            OpCode::Sync => sync_path(body)
+                .ok()
+                .flatten()
+                .map(|path| Box::from(path.as_ref())),
+            _ => None,
+        };
+        let body = Bytes::copy_from_slice(&body[..checked.body_bytes]);
+        let ephemeral_bytes = checked.ephemeral_bytes;
+        let since = self.began;
+        // Noted before it is sent: the answer may come before the next instruction is executed.
+        let request = Forwarded {
+            xid,
+            op: checked.op,
+            path,
+            error_instead,
+            ephemeral_bytes,
+            since,
+        };
+        let ticket = self.service.outstanding.count(large);
+        state.pipeline.forward(request, ticket);
+        permit.submit(Request::Forward {
+            attachment,
+            pending: Pending {
+                origin: self.client.origin,
+                session: self.client.session(),
+                cxid: xid,
+                op: checked.op,
+            },
+            body,
+            authinfo: Some(Arc::clone(&state.ids)),
+        });
+        Ok(Handled::Done)
+    }
+
+    /// Makes a local session known to the whole ensemble, ahead of the request that needs it.
+    fn upgrade(&self, attachment: Attachment, permit: Permit<'_>) {
+        self.service.local_sessions.close(self.client.session());
+        self.client.make_global();
+        permit.submit(handshake::create_session(self.client, attachment));
+    }
+
+    /// Whether the request may be forwarded (P9).
+    fn check(&self, op: i32, body: &[u8], state: &mut ClientState) -> Result<Checked, Refusal> {
+        let (tree, rules) = (self.view.tree, self.service.clients.rules());
+        let session = self.client.session();
+        let gate = Gate {
+            leader_before_3_5: self.service.link.leader_is_before_3_5(),
+            ..self.service.gate
+        };
+        let checked = gate.check(op, body, &state.ids, tree, session, rules)?;
+        let (bytes, max) = (checked.ephemeral_bytes, gate.ephemeral_bytes_max());
+        if state.ephemerals.admit(bytes, max, session, tree) {
+            Ok(checked)
+        } else {
+            Err(Refusal {
+                code: ErrorCode::BAD_ARGUMENTS,
+                closes: false,
+                why: "the session has more ephemerals than one transaction can close",
+            })
+        }
+    }
+
+    /// Answered at once, ahead of whatever waits; requests received from now on carry the new ids.
+    fn authenticate(
+        &self,
+        xid: Xid,
+        body: &[u8],
+        state: &mut ClientState,
+        done: &mut Done,
+    ) -> Result<Handled, Ended> {
+        let packet = AuthPacket::read(&mut Reader::new(body))
+            .map_err(|_| Ended::Malformed("an auth packet"))?;
+        done.sent += 1;
+        let address = self.client.peer.ip();
+        match self
+            .service
+            .settings
+            .auth
+            .authenticate(&state.ids, address, &packet)
+        {
+            Ok(ids) => {
+                state.ids = ids;
+                reply::write_error(&mut state.out, xid, Zxid::ZERO, ErrorCode::OK);
+            }
+            Err(failed) => {
+                let stats = &self.service.stats;
+                stats.auth_failed.fetch_add(1, Ordering::Relaxed);
+                if failed == AuthFailed::OtherEnsemble {
+                    return Err(Ended::OtherEnsemble);
+                }
+                reply::write_error(&mut state.out, xid, Zxid::ZERO, ErrorCode::AUTH_FAILED);
+                state.phase = Phase::Ending;
+            }
+        }
+        Ok(Handled::Done)
+    }
+}
+
+/// As a Java server without a JAAS section for servers answers: with no token.
+fn no_sasl(xid: Xid, state: &mut ClientState) {
+    reply::write(&mut state.out, xid, Zxid::ZERO, |writer| {
+        writer.buffer(None);
+        Ok(())
+    });
+}
