@@ -74,7 +74,7 @@ impl Stage {
     }
 
     /// Keeps the ensemble from doing anything until the returned sender is dropped.
-    async fn hold(&self) -> mpsc::Sender<()> {
+    async fn hold(&self) -> mpsc::SyncSender<()> {
         let (release, released) = mpsc::sync_channel::<()>(1);
         let (held, holds) = oneshot::channel();
         let ensemble = Arc::clone(&self.ensemble);
