@@ -1,7 +1,8 @@
 //! Unmodified clients cannot tell the server under test from a ZooKeeper server.
 
 use outpost_tests::clients;
-use outpost_tests::{Observer, ObserverKind, ObserverSettings};
+use outpost_tests::tree_dump::assert_same_tree;
+use outpost_tests::{Observer, ObserverKind, ObserverSettings, Settings};
 
 use crate::stage::Stage;
 
@@ -89,4 +90,23 @@ fn the_command_line_prints_what_it_prints_on_a_java_observer() {
         printed.lines.len(),
         "one prints more: {expected:#?} {printed:#?}"
     );
+}
+
+#[test]
+fn clients_do_not_notice_that_their_sessions_are_local() {
+    let lines = [
+        "localSessionsEnabled=true",
+        "localSessionsUpgradingEnabled=true",
+    ];
+    let settings = Settings {
+        lines: lines.map(str::to_owned).to_vec(),
+        ..Settings::default()
+    };
+    let stage = Stage::with(settings.super_secret(), &ObserverSettings::default());
+    clients::kazoo().check(&stage.observer.connect_string());
+    clients::go().check(&stage.observer.connect_string());
+    clients::c().check(&stage.observer.connect_string());
+    let leader = stage.ensemble.wait_for_leader();
+    let leader = stage.ensemble.server(leader).client_address();
+    assert_same_tree(stage.observer.client_address(), leader);
 }

@@ -8,7 +8,9 @@
 
 mod bounds;
 mod clients;
+mod handover;
 mod link;
+mod local_sessions;
 mod membership;
 mod stage;
 mod versions;
