@@ -247,6 +247,9 @@ impl Connection {
         let (session, peer) = (self.client.session(), self.client.peer);
         tracing::debug!(%session, %peer, why = %ended, "connection ended");
         self.service.clients.forget(&self.client);
+        if self.client.is_local() {
+            self.service.local_sessions.left(session, self.heard);
+        }
         self.client.state().pipeline.clear();
         // Under the tree's guard, so that no watch of this turn is left behind it.
         let guard = self.service.mirror.read();

@@ -51,6 +51,13 @@ impl LocalSessions {
         );
     }
 
+    /// The connection of a session has ended, and was heard last at this time: from then on its timeout runs.
+    pub fn left(&self, session: SessionId, heard: Instant) {
+        if let Some(mut local) = self.sessions.get_mut(&session) {
+            local.expires = local.expires.max(heard + local.timeout);
+        }
+    }
+
     /// Whether this server knows the session.
     pub fn knows(&self, session: SessionId) -> bool {
         self.sessions.contains_key(&session)
@@ -101,5 +108,99 @@ impl LocalSessions {
             }
             lives
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use outpost_mirror::acl::AclRules;
+
+    use super::*;
+    use crate::serve::client::Client;
+    use crate::stats::Stats;
+
+    const ID: SessionId = SessionId(7);
+
+    struct Scene {
+        sessions: Arc<LocalSessions>,
+        clients: Clients,
+        start: Instant,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let sessions = Arc::new(LocalSessions::new(LocalSessionRules::default()));
+            let stats = Arc::new(Stats::new(1));
+            let clients = Clients::new(AclRules::default(), 1 << 20, Arc::clone(&sessions), stats);
+            Scene {
+                sessions,
+                clients,
+                start: Instant::now(),
+            }
+        }
+
+        fn connect(&self) -> Arc<Client> {
+            let client = self.clients.admit(SocketAddr::from(([127, 0, 0, 1], 9)));
+            client.set_session(ID, 1000, true);
+            self.clients.claim_session(&client);
+            client
+        }
+
+        /// Whether the session is still there after a sweep at this time.
+        fn lives_at(&self, ms: u64) -> bool {
+            self.sessions.sweep(&self.clients, self.at(ms));
+            self.sessions.knows(ID)
+        }
+
+        fn at(&self, ms: u64) -> Instant {
+            self.start + Duration::from_millis(ms)
+        }
+    }
+
+    #[test]
+    fn a_session_without_a_client_lives_for_its_timeout() {
+        let scene = Scene::new();
+        scene.sessions.track(ID, 1000, scene.start);
+        assert!(scene.lives_at(999));
+        assert!(!scene.lives_at(1000));
+    }
+
+    #[test]
+    fn a_client_that_shows_itself_keeps_its_session_and_a_silent_one_is_cut() {
+        let scene = Scene::new();
+        scene.sessions.track(ID, 1000, scene.start);
+        let client = scene.connect();
+        client.touch();
+        assert!(scene.lives_at(900) && scene.lives_at(1899));
+        assert!(!client.is_cut());
+        assert!(!scene.lives_at(1900));
+        assert!(client.is_cut());
+    }
+
+    #[test]
+    fn a_session_that_was_left_lives_for_its_timeout_from_the_last_word_of_its_client() {
+        let scene = Scene::new();
+        scene.sessions.track(ID, 1000, scene.start);
+        let client = scene.connect();
+        assert!(scene.lives_at(500));
+        // Its last word came between two sweeps.
+        client.touch();
+        scene.clients.forget(&client);
+        scene.sessions.left(ID, scene.at(700));
+        assert!(scene.lives_at(1699));
+        assert!(!scene.lives_at(1700));
+    }
+
+    #[test]
+    fn a_session_that_was_closed_is_known_no_more_and_leaving_it_does_not_bring_it_back() {
+        let scene = Scene::new();
+        scene.sessions.track(ID, 1000, scene.start);
+        assert!(scene.sessions.close(ID));
+        assert!(!scene.sessions.close(ID));
+        scene.sessions.left(ID, scene.start);
+        assert!(!scene.sessions.knows(ID) && scene.sessions.is_empty());
     }
 }
