@@ -1,6 +1,7 @@
 //! Sessions that only the server under test knows, on an ensemble whose servers all have them: what they may
 //! do, how they become global, and where they can be opened again.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -271,9 +272,10 @@ fn a_client_with_a_local_session_that_falls_silent_is_closed() {
     let stage = Stage::shared();
     let mut client = RawClient::connect(stage.staying.client_address(), 1);
     let id = client.session().id;
-    client
+    let end = client
         .read_frame()
         .expect_err("nothing is said to a silent client");
+    assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof, "{end}");
     wait::until("the session to expire", LIMIT, || {
         (known(&stage.staying, id) == Known::NotAtAll).then_some(())
     });
