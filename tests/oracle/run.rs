@@ -52,6 +52,7 @@ struct Line {
     session: SessionId,
     password: Vec<u8>,
     last_zxid: i64,
+    held: Option<Vec<u8>>,
     ended: bool,
 }
 
@@ -89,6 +90,11 @@ impl Run<'_> {
                 self.sent(*c, xid, op, Vec::new());
                 self.write(*c, &framed(&payload));
             }
+            Step::Hold(c) => self.line(*c).held = Some(Vec::new()),
+            Step::Release(c) => {
+                let held = self.line(*c).held.take().unwrap_or_default();
+                self.write(*c, &held);
+            }
             Step::Sent(c, request) => self.sent(*c, request.xid, request.op, Vec::new()),
             Step::Said(lines) => self.transcript.expect(lines),
             Step::Raw(c, bytes) => self.write(*c, bytes),
@@ -101,6 +107,11 @@ impl Run<'_> {
             Step::End(c) => {
                 while let Some(frame) = self.read(*c) {
                     self.frame(*c, &frame);
+                }
+            }
+            Step::Swap(c, with) => {
+                if let Some(line) = self.lines.remove(with) {
+                    self.lines.insert(*c, line);
                 }
             }
             Step::Drop(c) => {
@@ -137,6 +148,7 @@ impl Run<'_> {
             session: SessionId::NONE,
             password: vec![0; 16],
             last_zxid: 0,
+            held: None,
             ended: false,
         };
         self.lines.insert(c, line);
@@ -221,7 +233,11 @@ impl Run<'_> {
 
     /// A server that has ended the connection may refuse the bytes; reading then tells.
     fn write(&mut self, c: Connection, bytes: &[u8]) {
-        let _ = self.line(c).stream.write_all(bytes);
+        let line = self.line(c);
+        match &mut line.held {
+            Some(held) => held.extend_from_slice(bytes),
+            None => _ = line.stream.write_all(bytes),
+        }
     }
 
     /// Reads until nothing is pending. Replies to auth packets may overtake others and come last here.

@@ -7,7 +7,7 @@
 use bstr::{BStr, ByteSlice};
 use outpost_wire::proto::{
     AuthPacket, CreateRequest, DeleteRequest, ExistsRequest, GetChildren2Request, GetDataRequest,
-    SetDataRequest, SyncRequest,
+    SetAclRequest, SetDataRequest, SyncRequest,
 };
 use outpost_wire::{Acl, ErrorCode, OpCode, Record};
 
@@ -186,6 +186,11 @@ pub(crate) enum Step {
     Send(Connection, Request),
     /// Sends a `setWatches` or `setWatches2` with what a connection has seen in front.
     SetWatches(Connection, OpCode, Seen, Vec<u8>),
+    /// Keeps back what is sent from now on.
+    Hold(Connection),
+    /// Sends what was kept back, in one piece: whoever closes the connection in the middle of it has read it all, so
+    /// that the end is an ordinary one.
+    Release(Connection),
     /// Sends bytes as they are.
     Raw(Connection, Vec<u8>),
     /// Reads until every request of the connection is answered.
@@ -198,6 +203,8 @@ pub(crate) enum Step {
     Event(Connection),
     /// Reads until the server ends the connection.
     End(Connection),
+    /// Calls the second connection by the first one's number.
+    Swap(Connection, Connection),
     /// Drops the connection without a word.
     Drop(Connection),
     /// Waits until a voter does not have the znode any more.
@@ -298,27 +305,6 @@ impl Play {
                 body: body.into(),
             },
         ));
-    }
-
-    /// Sends several requests in one piece: whoever closes the connection after one of them has read the others,
-    /// so that the end is an ordinary one.
-    pub(crate) fn send_together(&mut self, c: Connection, requests: &[(OpCode, Vec<u8>)]) {
-        let mut bytes = Vec::new();
-        for (op, body) in requests {
-            let xid = match op {
-                OpCode::Ping => -2,
-                OpCode::Auth => -4,
-                _ => self.next_xid(c),
-            };
-            let request = Request {
-                xid,
-                op: op.code(),
-                body: body.clone(),
-            };
-            bytes.extend(request.frame());
-            self.step(Step::Sent(c, request));
-        }
-        self.step(Step::Raw(c, bytes));
     }
 
     /// The number of the next request.
@@ -487,6 +473,19 @@ impl Play {
                 watch,
             },
         );
+    }
+
+    /// Replaces a znode's ACL and waits until the leader goes by the new one. It does so only once it has applied
+    /// the change itself, later than it lets observers know: its records of outstanding changes keep the old ACL
+    /// (`PrepRequestProcessor`). A write through the quorum takes longer.
+    pub(crate) fn protect(&mut self, c: Connection, path: &str, acl: &[Acl]) {
+        let request = SetAclRequest {
+            path: bstr(path),
+            acl: Some(acl.to_vec()),
+            version: -1,
+        };
+        self.ask(c, OpCode::SetAcl, &request);
+        self.delete(c, "/missing");
     }
 
     /// Adds an identity.

@@ -4,7 +4,7 @@ use bstr::BStr;
 use outpost_wire::proto::{AuthPacket, GetAclRequest, GetSaslRequest, SyncRequest};
 use outpost_wire::{Acl, Id, OpCode, Perms, Record};
 
-use crate::script::{Play, Script, bstr};
+use crate::script::{Play, Script, Step, bstr};
 use crate::scripts::writes::set_acl;
 
 pub(crate) const SCRIPTS: &[Script] = &[
@@ -116,6 +116,7 @@ fn auth_truncated(p: &mut Play) {
             auth: None,
         },
     );
+    p.step(Step::Hold(0));
     p.send(
         0,
         OpCode::Auth,
@@ -126,6 +127,7 @@ fn auth_truncated(p: &mut Play) {
         },
     );
     p.send_body(0, OpCode::Ping.code(), []);
+    p.step(Step::Release(0));
     p.replies(0);
 }
 
@@ -145,10 +147,10 @@ fn odd_sasl(p: &mut Play) {
     .encode();
     for body in [&null[..], &whole[..0], &whole[..3], &whole[..6]] {
         p.open(0);
-        p.send_together(
-            0,
-            &[(OpCode::Sasl, body.to_vec()), (OpCode::Ping, Vec::new())],
-        );
+        p.step(Step::Hold(0));
+        p.send_body(0, OpCode::Sasl.code(), body);
+        p.send_body(0, OpCode::Ping.code(), []);
+        p.step(Step::Release(0));
         p.replies(0);
     }
 }
@@ -162,14 +164,14 @@ fn superuser(p: &mut Play) {
         perms: Perms(0),
         id: Id::anyone(),
     }];
-    p.ask(0, OpCode::SetAcl, &set_acl(&a, &nobody));
+    p.protect(0, &a, &nobody);
     p.get_data(0, &a, false);
     p.set_data(0, &a, b"x");
     p.auth(1, "digest", b"super:secret");
     p.sync(1);
     p.get_data(1, &a, true);
     p.set_data(1, &a, b"x");
-    p.ask(1, OpCode::SetAcl, &set_acl(&a, &Acl::open()));
+    p.protect(1, &a, &Acl::open());
     p.set_data(0, &a, b"y");
     p.close(1);
 }

@@ -4,6 +4,7 @@ mod identity;
 mod malformed;
 mod multi;
 mod order;
+mod random;
 mod reads;
 mod refused;
 mod sessions;
@@ -22,6 +23,7 @@ pub(crate) fn all() -> Vec<Script> {
         sessions::SCRIPTS,
         identity::SCRIPTS,
         order::SCRIPTS,
+        random::SCRIPTS,
         malformed::SCRIPTS,
         refused::SCRIPTS,
     ]

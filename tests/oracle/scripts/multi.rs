@@ -7,7 +7,6 @@ use outpost_wire::proto::{
 use outpost_wire::{Acl, Id, OpCode, Perms, Record};
 
 use crate::script::{Play, Script, bstr};
-use crate::scripts::writes::set_acl;
 
 pub(crate) const SCRIPTS: &[Script] = &[
     Script::both("a_multi_answers_operation_by_operation", every_operation),
@@ -182,7 +181,7 @@ fn check(p: &mut Play) {
         perms: Perms::ALL,
         id: Id::new("auth", ""),
     }];
-    p.ask(0, OpCode::SetAcl, &set_acl(&a, &acl));
+    p.protect(0, &a, &acl);
     p.open(1);
     p.sync(1);
     multi(p, 1, vec![check_op(&a, -1)]);
@@ -239,7 +238,7 @@ fn multi_read(p: &mut Play) {
         perms: Perms::ALL,
         id: Id::new("auth", ""),
     }];
-    p.ask(1, OpCode::SetAcl, &set_acl(&secret, &acl));
+    p.protect(1, &secret, &acl);
     p.sync(0);
     for c in [0, 1] {
         let ops = vec![

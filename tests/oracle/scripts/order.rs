@@ -251,11 +251,7 @@ fn identity_in_the_middle(p: &mut Play) {
         perms: Perms::ALL,
         id: Id::new("auth", ""),
     }];
-    p.ask(
-        0,
-        OpCode::SetAcl,
-        &crate::scripts::writes::set_acl(&a, &acl),
-    );
+    p.protect(0, &a, &acl);
     p.sync(1);
     for _ in 0..2 {
         p.send(1, OpCode::SetData, &set(&a, b"1"));

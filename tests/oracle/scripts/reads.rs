@@ -148,12 +148,12 @@ fn get_acl(p: &mut Play) {
         entry(Perms::WRITE, "ip", "127.0.0.1"),
         entry(Perms::WRITE, "ip", "10.0.0.0/8"),
     ];
-    p.ask(0, OpCode::SetAcl, &set_acl(&a, &acl));
+    p.protect(0, &a, &acl);
     let acl: Vec<Acl> = acl
         .into_iter()
         .filter(|entry| entry.id.id != "bob:b:b")
         .collect();
-    p.ask(0, OpCode::SetAcl, &set_acl(&a, &acl));
+    p.protect(0, &a, &acl);
     p.sync(1);
     for c in [0, 1] {
         p.ask(c, OpCode::GetAcl, &GetAclRequest { path: bstr(&a) });
@@ -184,7 +184,7 @@ fn forbidden(p: &mut Play) {
     p.create(1, &a, b"secret");
     p.auth(1, "digest", b"alice:pw");
     let acl = [entry(Perms::ALL, "auth", "")];
-    p.ask(1, OpCode::SetAcl, &set_acl(&a, &acl));
+    p.protect(1, &a, &acl);
     p.sync(0);
     every_read(p, &a);
     // The watches were not left.
@@ -194,7 +194,7 @@ fn forbidden(p: &mut Play) {
     p.set_data(0, &a, b"mine");
     p.delete(0, &a);
     let acl = Acl::open();
-    p.ask(0, OpCode::SetAcl, &set_acl(&a, &acl));
+    p.protect(0, &a, &acl);
     p.create(0, &format!("{a}/child"), b"");
     p.auth(0, "digest", b"alice:pw");
     every_read(p, &a);

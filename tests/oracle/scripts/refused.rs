@@ -424,22 +424,17 @@ fn unknown_in_turn(p: &mut Play) {
         path: bstr(&a),
         watch: false,
     };
-    let exists = (OpCode::Exists, exists.encode());
-    let create = (OpCode::Create, create(bstr(&a), 0).encode());
-    p.send_together(
-        0,
-        &[
-            create,
-            exists.clone(),
-            (OpCode::Notification, Vec::new()),
-            exists,
-        ],
-    );
+    p.step(Step::Hold(0));
+    p.send(0, OpCode::Create, &create(bstr(&a), 0));
+    p.send(0, OpCode::Exists, &exists);
+    p.send_body(0, 55, []);
+    p.send(0, OpCode::Exists, &exists);
+    p.step(Step::Release(0));
     p.end(0);
     p.said_all(&[
         "0: Create 1: #0 \"$/a\"",
         "0: Exists 2: z c#0 m#0 p#0 v0 cv0 av0 len4 n0",
-        "0: Notification 3: -1 UNIMPLEMENTED(-6)",
+        "0: op 55 3: -1 UNIMPLEMENTED(-6)",
         "0: closed by the server (EOF)",
     ]);
 }

@@ -3,7 +3,7 @@
 use outpost_wire::proto::{
     AuthPacket, CreateRequest, DeleteRequest, GetAclRequest, GetDataRequest, MultiOp, MultiRequest,
 };
-use outpost_wire::{Acl, Id, OpCode, Perms, Record};
+use outpost_wire::{Acl, Id, OpCode, Perms};
 
 use crate::script::{At, Hello, Password, Play, Request, Script, Seen, Step, Whose, bstr};
 
@@ -53,9 +53,11 @@ pub(crate) const SCRIPTS: &[Script] = &[
         "an_identity_behind_the_connect_request_counts",
         pipelined_auth,
     ),
-    Script::both("a_second_close_session_is_not_answered", close_twice),
+    Script::both(
+        "a_session_is_closed_once_however_often_it_is_asked_for",
+        close_twice,
+    ),
     Script::both("close_session_has_no_body_that_matters", close_with_body),
-    Script::both("nothing_is_answered_behind_close_session", behind_close),
     Script::both(
         "ephemerals_outlive_the_connection_and_not_the_session",
         ephemerals,
@@ -473,8 +475,10 @@ fn pipelined_in_vain(p: &mut Play) {
         },
     ] {
         p.step(Step::Dial(0, At::Here));
+        p.step(Step::Hold(0));
         p.step(Step::Hello(0, hello));
         p.send_body(0, OpCode::WhoAmI.code(), []);
+        p.step(Step::Release(0));
         p.step(Step::Welcome(0));
         p.end(0);
     }
@@ -510,22 +514,13 @@ fn pipelined_auth(p: &mut Play) {
     p.ask(0, OpCode::GetAcl, &GetAclRequest { path: bstr(&a) });
 }
 
-fn behind_close(p: &mut Play) {
-    p.open(0);
-    let path = p.at("");
-    let get = GetDataRequest {
-        path: bstr(&path),
-        watch: false,
-    };
-    let get = (OpCode::GetData, get.encode());
-    p.send_together(0, &[get.clone(), (OpCode::CloseSession, Vec::new()), get]);
-    p.end(0);
-}
-
 fn close_twice(p: &mut Play) {
     p.open(0);
-    let close = (OpCode::CloseSession, Vec::new());
-    p.send_together(0, &[close.clone(), close]);
+    p.step(Step::Hold(0));
+    p.send_body(0, OpCode::CloseSession.code(), []);
+    p.send_body(0, OpCode::CloseSession.code(), []);
+    p.send_body(0, OpCode::Ping.code(), []);
+    p.step(Step::Release(0));
     p.end(0);
 }
 

@@ -219,7 +219,7 @@ fn filtered(p: &mut Play) {
             add_watch(p, c, &a, 0);
             add_watch(p, c, &p.at(""), 1);
         }
-        p.ask(0, OpCode::SetAcl, &set_acl(&a, &own));
+        p.protect(0, &a, &own);
         match step {
             0 => p.set_data(0, &a, b"x"),
             1 => p.create(0, &b, b""),
@@ -234,7 +234,7 @@ fn filtered(p: &mut Play) {
                 p.ask(0, OpCode::Create, &request);
             }
             3 => {
-                p.ask(0, OpCode::SetAcl, &set_acl(&a, &Acl::open()));
+                p.protect(0, &a, &Acl::open());
                 p.set_data(0, &a, b"x");
             }
             4 => {

@@ -298,7 +298,7 @@ fn rewritten_acls(p: &mut Play) {
         vec![entry(64, "ip", "::1"), entry(31, "ip", "127.0.0.0/8")],
         vec![entry(31, "digest", "\u{e9}:\u{20ac}")],
     ] {
-        p.ask(0, OpCode::SetAcl, &set_acl(&a, &acl));
+        p.protect(0, &a, &acl);
         p.ask(
             0,
             OpCode::GetAcl,
