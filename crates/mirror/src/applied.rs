@@ -3,13 +3,13 @@
 use bstr::{BStr, BString};
 use outpost_wire::{Acl, ErrorCode, SessionId, Stat, Zxid};
 
-use crate::watches::EventKind;
+use outpost_wire::proto::EventType;
 
 /// What a fired watch tells.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchEvent<'a> {
     /// What happened.
-    pub kind: EventKind,
+    pub kind: EventType,
     /// To which znode.
     pub path: &'a BStr,
     /// In which transaction.

@@ -14,8 +14,9 @@ use outpost_wire::{Acl, ErrorCode, OpCode, StatPersisted};
 use crate::applied::{Applied, DigestCheck, Divergence, SubResult, TxnResult, WatchEvent};
 use crate::ephemerals::{CONTAINER_OWNER, ttl_owner};
 use crate::tree::Tree;
-use crate::watches::{EventKind, Fired, Tables, WatcherId, Watches};
+use crate::watches::{Fired, Tables, WatcherId, Watches};
 use crate::znode::{ROOT, ZnodeId};
+use outpost_wire::proto::EventType;
 
 impl Tree {
     /// Applies one committed transaction. Every fired watch is handed to `fire`, in order, each watcher
@@ -234,7 +235,7 @@ impl Applying<'_, '_> {
         self.tree
             .quota_after_create(path, txn.data.map_or(0, <[u8]>::len));
 
-        self.fire(Tables::Data, EventKind::NodeCreated, path, acl);
+        self.fire(Tables::Data, EventType::NodeCreated, path, acl);
         self.fire_children_changed(parent, path);
         Outcome::done(TxnResult::Create {
             path: path.to_owned(),
@@ -308,7 +309,7 @@ impl Applying<'_, '_> {
         let has_children = !self.tree.slab.get(id).children().is_empty();
         let acl = self.tree.remove(id, path);
 
-        self.fire(Tables::Both, EventKind::NodeDeleted, path, acl);
+        self.fire(Tables::Both, EventType::NodeDeleted, path, acl);
         self.tree.acls.release(acl);
         self.fire_children_changed(parent, path);
         let diverged = has_children.then(|| Divergence::HasChildren {
@@ -338,7 +339,7 @@ impl Applying<'_, '_> {
         let (stat, acl, bytes_after) = (self.tree.stat_of(node), node.acl, node.data_length());
         self.tree.quota_after_set(path, bytes_before, bytes_after);
 
-        self.fire(Tables::Data, EventKind::NodeDataChanged, path, acl);
+        self.fire(Tables::Data, EventType::NodeDataChanged, path, acl);
         Outcome::done(TxnResult::SetData(stat))
     }
 
@@ -391,13 +392,13 @@ impl Applying<'_, '_> {
         };
         self.fire(
             Tables::Child,
-            EventKind::NodeChildrenChanged,
+            EventType::NodeChildrenChanged,
             parent_path,
             acl,
         );
     }
 
-    fn fire(&mut self, tables: Tables, kind: EventKind, path: &BStr, acl: u32) {
+    fn fire(&mut self, tables: Tables, kind: EventType, path: &BStr, acl: u32) {
         if let Some(firing) = self.firing {
             let (zxid, acl) = (self.header.zxid, self.tree.acls.get(acl));
             firing.trigger(

@@ -5,7 +5,8 @@ use bstr::BStr;
 use outpost_wire::Zxid;
 
 use crate::tree::{NodeRef, Tree};
-use crate::watches::{EventKind, WatcherId, Watches};
+use crate::watches::{WatcherId, Watches};
+use outpost_wire::proto::EventType;
 
 /// The lists of `setWatches` and `setWatches2`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,7 +32,7 @@ impl Tree {
         watcher: WatcherId,
         relative_zxid: Zxid,
         lists: &SetWatches<'_, 'a>,
-    ) -> Vec<(EventKind, &'a BStr)> {
+    ) -> Vec<(EventType, &'a BStr)> {
         let mut missed = Vec::new();
         for &path in lists.data {
             match self.data_event(path, relative_zxid) {
@@ -41,7 +42,7 @@ impl Tree {
         }
         for &path in lists.exist {
             match self.node(path) {
-                Some(_) => missed.push((EventKind::NodeCreated, path)),
+                Some(_) => missed.push((EventType::NodeCreated, path)),
                 None => watches.leave_data(path, watcher),
             }
         }
@@ -60,24 +61,24 @@ impl Tree {
         missed
     }
 
-    fn data_event(&self, path: &BStr, since: Zxid) -> Option<EventKind> {
+    fn data_event(&self, path: &BStr, since: Zxid) -> Option<EventType> {
         let changed = |node: &NodeRef<'_>| node.stat().mzxid > since;
-        event(self.node(path), changed, EventKind::NodeDataChanged)
+        event(self.node(path), changed, EventType::NodeDataChanged)
     }
 
-    fn child_event(&self, path: &BStr, since: Zxid) -> Option<EventKind> {
+    fn child_event(&self, path: &BStr, since: Zxid) -> Option<EventType> {
         let changed = |node: &NodeRef<'_>| node.stat().pzxid > since;
-        event(self.node(path), changed, EventKind::NodeChildrenChanged)
+        event(self.node(path), changed, EventType::NodeChildrenChanged)
     }
 }
 
 fn event(
     node: Option<NodeRef<'_>>,
     changed: impl FnOnce(&NodeRef<'_>) -> bool,
-    kind: EventKind,
-) -> Option<EventKind> {
+    kind: EventType,
+) -> Option<EventType> {
     match node {
-        None => Some(EventKind::NodeDeleted),
+        None => Some(EventType::NodeDeleted),
         Some(node) => changed(&node).then_some(kind),
     }
 }

@@ -9,7 +9,8 @@ use outpost_wire::Zxid;
 
 use crate::applied::WatchEvent;
 use crate::tree::{NodeRef, Tree};
-use crate::watches::{EventKind, Fired, Tables, WatcherId, Watches};
+use crate::watches::{Fired, Tables, WatcherId, Watches};
+use outpost_wire::proto::EventType;
 
 /// Fires every watch that sees a difference between `old` and `new`, each event with `new`'s last zxid.
 /// A znode that is another one now is told as deleted and created.
@@ -33,7 +34,7 @@ pub fn fire_difference(
         if let Some(before) = old.node(path)
             && new.node(path).is_none_or(|after| !is_same(before, after))
         {
-            difference.trigger(Tables::Both, EventKind::NodeDeleted, path, before);
+            difference.trigger(Tables::Both, EventType::NodeDeleted, path, before);
         }
     }
     for path in paths.iter().map(|path| path.as_bstr()) {
@@ -41,7 +42,7 @@ pub fn fire_difference(
             continue;
         };
         match old.node(path).filter(|before| is_same(*before, after)) {
-            None => difference.trigger(Tables::Data, EventKind::NodeCreated, path, after),
+            None => difference.trigger(Tables::Data, EventType::NodeCreated, path, after),
             Some(before) => difference.trigger_changes(path, before, after),
         }
     }
@@ -57,14 +58,14 @@ impl Difference<'_> {
     fn trigger_changes(&mut self, path: &BStr, before: NodeRef<'_>, after: NodeRef<'_>) {
         let (before, stat) = (before.persisted(), after.persisted());
         if before.mzxid != stat.mzxid {
-            self.trigger(Tables::Data, EventKind::NodeDataChanged, path, after);
+            self.trigger(Tables::Data, EventType::NodeDataChanged, path, after);
         }
         if before.pzxid != stat.pzxid {
-            self.trigger(Tables::Child, EventKind::NodeChildrenChanged, path, after);
+            self.trigger(Tables::Child, EventType::NodeChildrenChanged, path, after);
         }
     }
 
-    fn trigger(&mut self, tables: Tables, kind: EventKind, path: &BStr, node: NodeRef<'_>) {
+    fn trigger(&mut self, tables: Tables, kind: EventType, path: &BStr, node: NodeRef<'_>) {
         let mut fired = Fired::new();
         self.watches.trigger(path, tables, &mut fired);
         for watcher in fired {

@@ -43,7 +43,7 @@ pub use load::{LoadError, TreeBuilder};
 pub use quota::{QuotaLimits, QuotaUsage};
 pub use tree::{NodeRef, Tree, TreeOptions};
 pub use walk::{TreeReplaced, TreeWalk, Walked};
-pub use watches::{EventKind, WatchMode, WatchSummary, WatcherId, WatcherType, Watches};
+pub use watches::{WatchSummary, WatcherId, Watches};
 
 /// The tree and its watches, shared between one writer and many readers.
 ///

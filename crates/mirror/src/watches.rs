@@ -17,6 +17,7 @@ use crossbeam_utils::CachePadded;
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use outpost_wire::data::parent_path;
+use outpost_wire::proto::{AddWatchMode, WatcherType};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -28,76 +29,6 @@ use crate::watchers::{
 /// Whoever leaves watches: one connection. A number that means nothing here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatcherId(pub u64);
-
-/// What happened to a znode, by its number on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum EventKind {
-    /// It came into being.
-    NodeCreated = 1,
-    /// It is gone.
-    NodeDeleted = 2,
-    /// Its data was set.
-    NodeDataChanged = 3,
-    /// A child came or went.
-    NodeChildrenChanged = 4,
-}
-
-impl EventKind {
-    /// The number on the wire.
-    pub const fn code(self) -> i32 {
-        self as i32
-    }
-}
-
-/// How a watch of `addWatch` is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WatchMode {
-    /// Mode 0: fires every time, for the znode and the list of its children.
-    Persistent,
-    /// Mode 1: fires every time, for the znode and everything below it.
-    PersistentRecursive,
-}
-
-impl WatchMode {
-    /// The mode with this number on the wire, if there is one.
-    pub const fn from_code(code: i32) -> Option<WatchMode> {
-        match code {
-            0 => Some(WatchMode::Persistent),
-            1 => Some(WatchMode::PersistentRecursive),
-            _ => None,
-        }
-    }
-}
-
-/// Which watches `checkWatches` and `removeWatches` mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WatcherType {
-    /// 1: the one-shot watch on the list of children.
-    Children,
-    /// 2: the one-shot watch on data and existence.
-    Data,
-    /// 3: every watch on that path.
-    Any,
-    /// 4: the persistent watch.
-    Persistent,
-    /// 5: the persistent recursive watch.
-    PersistentRecursive,
-}
-
-impl WatcherType {
-    /// The type with this number on the wire, if there is one.
-    pub const fn from_code(code: i32) -> Option<WatcherType> {
-        match code {
-            1 => Some(WatcherType::Children),
-            2 => Some(WatcherType::Data),
-            3 => Some(WatcherType::Any),
-            4 => Some(WatcherType::Persistent),
-            5 => Some(WatcherType::PersistentRecursive),
-            _ => None,
-        }
-    }
-}
 
 /// How many watch what, in the data table alone (4lw `wchs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -193,10 +124,10 @@ impl Watches {
     }
 
     /// Leaves a watch as `addWatch` does.
-    pub fn leave(&self, path: &BStr, watcher: WatcherId, mode: WatchMode) {
+    pub fn leave(&self, path: &BStr, watcher: WatcherId, mode: AddWatchMode) {
         match mode {
-            WatchMode::Persistent => self.leave_persistent(path, watcher),
-            WatchMode::PersistentRecursive => self.leave_recursive(path, watcher),
+            AddWatchMode::Persistent => self.leave_persistent(path, watcher),
+            AddWatchMode::PersistentRecursive => self.leave_recursive(path, watcher),
         }
     }
 
@@ -205,7 +136,7 @@ impl Watches {
         let wanted = match kind {
             // ZooKeeper looks for this one in the data table only.
             WatcherType::Persistent => DATA_PERSISTENT,
-            _ => kind.flags(),
+            _ => flags_of(kind),
         };
         let hash = self.hash(path);
         let shard = self.shard(hash).lock();
@@ -215,7 +146,7 @@ impl Watches {
 
     /// Takes such watches away, and says whether there was one (`removeWatches`). No event tells of it.
     pub fn remove(&self, path: &BStr, watcher: WatcherId, kind: WatcherType) -> bool {
-        self.clear(path, watcher, kind.flags(), true) != 0
+        self.clear(path, watcher, flags_of(kind), true) != 0
     }
 
     /// Takes all watches of a watcher away: its connection is closed. Takes time in proportion to them.
@@ -453,16 +384,14 @@ impl Default for Watches {
     }
 }
 
-impl WatcherType {
-    /// What `removeWatches` takes away.
-    fn flags(self) -> Flags {
-        match self {
-            WatcherType::Children => CHILD_STANDARD,
-            WatcherType::Data => DATA_STANDARD,
-            WatcherType::Any => DATA | CHILD,
-            WatcherType::Persistent => DATA_PERSISTENT | CHILD_PERSISTENT,
-            WatcherType::PersistentRecursive => DATA_RECURSIVE,
-        }
+/// What `removeWatches` takes away.
+fn flags_of(kind: WatcherType) -> Flags {
+    match kind {
+        WatcherType::Children => CHILD_STANDARD,
+        WatcherType::Data => DATA_STANDARD,
+        WatcherType::Any => DATA | CHILD,
+        WatcherType::Persistent => DATA_PERSISTENT | CHILD_PERSISTENT,
+        WatcherType::PersistentRecursive => DATA_RECURSIVE,
     }
 }
 

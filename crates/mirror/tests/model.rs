@@ -8,7 +8,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, ByteSlice};
-use outpost_mirror::{EventKind, Tree, WatcherId, WatcherType, Watches};
+use outpost_mirror::{Tree, WatcherId, Watches};
+use outpost_wire::proto::{EventType, WatcherType};
 use outpost_wire::txn::{CreateKind, Txn};
 use outpost_wire::{Acl, ErrorCode, OpCode, Perms, SessionId, Stat, StatPersisted, Zxid};
 use proptest::prelude::*;
@@ -29,7 +30,7 @@ enum Flag {
     Recursive,
 }
 
-type Event = (u64, EventKind, String);
+type Event = (u64, EventType, String);
 
 /// Keyed by path, the root's being empty.
 #[derive(Default)]
@@ -130,7 +131,7 @@ impl Model {
                 self.trigger(
                     &[Flag::Data, Flag::Persistent],
                     &path,
-                    EventKind::NodeCreated,
+                    EventType::NodeCreated,
                 );
                 self.children_changed(&parent_path);
             }
@@ -148,7 +149,7 @@ impl Model {
                 node.stat.mzxid = Zxid(zxid);
                 node.stat.mtime = TIME + 1000 * zxid;
                 let flags = [Flag::Data, Flag::Persistent];
-                self.trigger(&flags, path.to_str().unwrap(), EventKind::NodeDataChanged);
+                self.trigger(&flags, path.to_str().unwrap(), EventType::NodeDataChanged);
             }
             Txn::SetAcl { path, acl, version } => {
                 let Some(node) = self.nodes.get_mut(path.to_str().unwrap()) else {
@@ -193,7 +194,7 @@ impl Model {
         let below = format!("{path}/");
         self.nodes.retain(|key, _| !key.starts_with(&below));
         let flags = [Flag::Data, Flag::Child, Flag::Persistent];
-        self.trigger(&flags, path, EventKind::NodeDeleted);
+        self.trigger(&flags, path, EventType::NodeDeleted);
         self.children_changed(&parent_path);
     }
 
@@ -202,12 +203,12 @@ impl Model {
         self.trigger(
             &[Flag::Child, Flag::Persistent],
             parent,
-            EventKind::NodeChildrenChanged,
+            EventType::NodeChildrenChanged,
         );
     }
 
-    fn trigger(&mut self, flags: &[Flag], path: &str, kind: EventKind) {
-        let recursive = kind != EventKind::NodeChildrenChanged;
+    fn trigger(&mut self, flags: &[Flag], path: &str, kind: EventType) {
+        let recursive = kind != EventType::NodeChildrenChanged;
         let is_above = |top: &str| {
             top == path || top == "/" || path.strip_prefix(top).is_some_and(|r| r.starts_with('/'))
         };

@@ -6,7 +6,8 @@ mod support;
 
 use bstr::{BStr, BString};
 use expect_test::{Expect, expect};
-use outpost_mirror::{WatchMode, WatchSummary, WatcherId, WatcherType, Watches};
+use outpost_mirror::{WatchSummary, WatcherId, Watches};
+use outpost_wire::proto::{AddWatchMode, WatcherType};
 use outpost_wire::{Acl, ErrorCode};
 use support::*;
 
@@ -366,8 +367,8 @@ fn each_type_of_watch_is_found_and_removed_alone() {
     let leave = |watches: &Watches, kind| match kind {
         Children => watches.leave_child(path, id),
         Data => watches.leave_data(path, id),
-        Persistent => watches.leave(path, id, WatchMode::Persistent),
-        PersistentRecursive => watches.leave(path, id, WatchMode::PersistentRecursive),
+        Persistent => watches.leave(path, id, AddWatchMode::Persistent),
+        PersistentRecursive => watches.leave(path, id, AddWatchMode::PersistentRecursive),
         Any => {}
     };
     for left in all {
@@ -397,12 +398,12 @@ fn each_type_of_watch_is_found_and_removed_alone() {
 #[test]
 fn codes_of_the_wire_are_those_of_zookeeper() {
     for (code, mode) in [
-        (0, Some(WatchMode::Persistent)),
-        (1, Some(WatchMode::PersistentRecursive)),
+        (0, Some(AddWatchMode::Persistent)),
+        (1, Some(AddWatchMode::PersistentRecursive)),
         (2, None),
         (-1, None),
     ] {
-        assert_eq!(WatchMode::from_code(code), mode);
+        assert_eq!(AddWatchMode::from_code(code), mode);
     }
     for (code, kind) in [
         (0, None),

@@ -6,15 +6,15 @@
 use bstr::{BStr, ByteSlice};
 use outpost_forward::View;
 use outpost_mirror::acl::{AclRules, allows};
-use outpost_mirror::{NodeRef, SetWatches as Lists, WatchMode, WatcherId, WatcherType};
+use outpost_mirror::{NodeRef, SetWatches as Lists, WatcherId};
 use outpost_wire::proto::read::{
     write_get_children_response, write_get_children2_response, write_get_data_response,
 };
 use outpost_wire::proto::{
-    AddWatchRequest, CheckWatchesRequest, ExistsRequest, GetAclRequest,
+    AddWatchMode, AddWatchRequest, CheckWatchesRequest, ExistsRequest, GetAclRequest,
     GetAllChildrenNumberRequest, GetChildren2Request, GetChildrenRequest, GetDataRequest,
     GetEphemeralsRequest, MultiHeader, MultiOp, MultiRequest, MultiResult, RemoveWatchesRequest,
-    SetWatches, SetWatches2,
+    SetWatches, SetWatches2, WatcherType,
 };
 use outpost_wire::{
     Acl, DecodeError, ErrorCode, Id, OpCode, Perms, Reader, Record, SessionId, Writer, Xid, Zxid,
@@ -223,7 +223,7 @@ impl Reading<'_> {
     }
 
     fn add_watch(&self, request: &AddWatchRequest<'_>, writer: &mut Writer<'_>) -> Outcome {
-        let mode = WatchMode::from_code(request.mode).ok_or(ErrorCode::MARSHALLING_ERROR)?;
+        let mode = AddWatchMode::from_code(request.mode).ok_or(ErrorCode::MARSHALLING_ERROR)?;
         self.view.watches.leave(request.path, self.watcher, mode);
         writer.int(ErrorCode::OK.0);
         Ok(())

@@ -1,9 +1,9 @@
 //! Frames for a client: replies, notifications, and the answer to a connect request.
 
-use outpost_mirror::{Applied, EventKind, SubResult, TxnResult};
+use outpost_mirror::{Applied, SubResult, TxnResult};
 use outpost_wire::proto::{
-    ConnectResponse, Create2Response, CreateResponse, MultiHeader, MultiResult, SetDataResponse,
-    watch::SYNC_CONNECTED,
+    ConnectResponse, Create2Response, CreateResponse, EventType, MultiHeader, MultiResult,
+    SetDataResponse, watch::SYNC_CONNECTED,
 };
 use outpost_wire::{ErrorCode, OpCode, Record, SessionId, Stat, Writer, Xid, Zxid};
 
@@ -46,7 +46,7 @@ pub fn write_error(out: &mut Vec<u8>, xid: Xid, zxid: Zxid, error: ErrorCode) {
 }
 
 /// Appends the notification that a watch has fired.
-pub fn write_notification(out: &mut Vec<u8>, zxid: Zxid, kind: EventKind, path: &[u8]) {
+pub fn write_notification(out: &mut Vec<u8>, zxid: Zxid, kind: EventType, path: &[u8]) {
     write(out, Xid::NOTIFICATION, zxid, |writer| {
         writer.int(kind.code());
         writer.int(SYNC_CONNECTED);
