@@ -7,6 +7,11 @@
 
 mod p1_prefix;
 mod p2_order;
+mod p3_watches;
 mod p4_time;
 mod p5_answers;
+mod p6_bounds;
+mod p7_leases;
+mod p8_staleness;
+mod p9_harmless;
 mod stage;

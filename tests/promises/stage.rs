@@ -19,6 +19,7 @@ use outpost_tests::Relay;
 use outpost_tests::raw::{RawClient, Session};
 use outpost_tests::run_dir::RunDir;
 use outpost_tests::wait::until;
+use outpost_wire::membership::Membership;
 use outpost_wire::quorum::ForwardedRequest;
 use outpost_wire::{OpCode, ServerId, SessionId, StatPersisted, Xid, Zxid};
 use tokio::runtime::Runtime;
@@ -105,22 +106,45 @@ impl Site {
     /// ever: an election commits it.
     pub(crate) fn make_session(&self, id: i64) -> Session {
         let id = SessionId(id);
-        let submitted = self.leader(move |leader, now_ms| {
-            let request = ForwardedRequest {
-                session: id,
-                cxid: Xid(0),
-                op: OpCode::CreateSession.code(),
-                body: &TIMEOUT_MS.to_be_bytes(),
-            };
-            leader.submit(now_ms, leader.id(), request, None)
-        });
-        assert!(submitted.is_some_and(|outcome| outcome.error.is_ok()));
+        self.ask(id, OpCode::CreateSession, &TIMEOUT_MS.to_be_bytes());
         self.elect();
         Session {
             id,
             password: id.password().to_vec(),
             timeout_ms: TIMEOUT_MS,
         }
+    }
+
+    /// A request of a session at another server, which must not fail.
+    pub(crate) fn ask(&self, session: SessionId, op: OpCode, body: &[u8]) -> Zxid {
+        let body = body.to_vec();
+        let outcome = self.leader(move |leader, now_ms| {
+            let request = ForwardedRequest {
+                session,
+                cxid: Xid(0),
+                op: op.code(),
+                body: &body,
+            };
+            leader.submit(now_ms, ServerId(2), request, Some(&[]))
+        });
+        let outcome = outcome.expect("a request with a transaction");
+        assert!(outcome.error.is_ok(), "{op:?} fails: {:?}", outcome.error);
+        outcome.zxid
+    }
+
+    /// The ensemble's servers as they are reached through links that can be cut.
+    pub(crate) fn remote_members(&self) -> (Membership, Vec<Relay>) {
+        let mut membership = self.ensemble.membership().clone();
+        let mut links = Vec::new();
+        for member in membership.members.values_mut() {
+            for address in &mut member.addresses {
+                let target = SocketAddr::from(([127, 0, 0, 1], address.quorum_port));
+                let relay = Relay::start(target);
+                address.quorum_port = relay.address().port();
+                links.push(relay);
+            }
+        }
+        (membership, links)
     }
 
     /// No learner did what would hurt a real ensemble (P9).
@@ -164,20 +188,10 @@ impl Observer {
     /// Starts an observer and waits for nothing. `remote` puts a link that can be cut before each voter.
     pub(crate) fn start(site: &Site, lines: &[&str], remote: bool) -> Observer {
         let dir = RunDir::new("promises");
-        let mut membership = site.ensemble.membership().clone();
-        let mut links = Vec::new();
-        if remote {
-            for address in membership
-                .members
-                .values_mut()
-                .flat_map(|member| &mut member.addresses)
-            {
-                let target = SocketAddr::from(([127, 0, 0, 1], address.quorum_port));
-                let relay = Relay::start(target);
-                address.quorum_port = relay.address().port();
-                links.push(relay);
-            }
-        }
+        let (membership, links) = match remote {
+            true => site.remote_members(),
+            false => (site.ensemble.membership().clone(), Vec::new()),
+        };
         let file = dir.path().join("zoo.cfg");
         let text = zoo_cfg(dir.path(), &membership.to_text(), lines);
         fs::write(&file, text).expect("the configuration is written");

@@ -166,7 +166,7 @@ impl Link {
         answers: Arc<dyn Answers>,
     ) -> std::io::Result<(Link, JoinHandle<()>)> {
         let shared = Arc::new(Shared {
-            status: LinkStatus::new(),
+            status: LinkStatus::new(settings.sync_timeout / 2),
             writes: Writes::default(),
             attachment: AtomicU64::new(0),
             give_up: Notify::new(),

@@ -36,6 +36,8 @@ pub struct Master {
 #[derive(Debug)]
 pub struct LinkStatus {
     started: Instant,
+    /// How long the mirror counts as level with a leader that says nothing.
+    silence_max: Duration,
     state: AtomicU8,
     leader_zxid: AtomicI64,
     applied_zxid: AtomicI64,
@@ -84,9 +86,10 @@ pub struct LinkStatus {
 }
 
 impl LinkStatus {
-    pub(crate) fn new() -> LinkStatus {
+    pub(crate) fn new(silence_max: Duration) -> LinkStatus {
         LinkStatus {
             started: Instant::now(),
+            silence_max,
             state: AtomicU8::new(LinkState::Seeking as u8),
             leader_zxid: AtomicI64::new(0),
             applied_zxid: AtomicI64::new(0),
@@ -164,13 +167,16 @@ impl LinkStatus {
         }
     }
 
-    /// How long ago the mirror was last known to be level with the leader; zero while it is.
+    /// How long ago the mirror was last known to be level with the leader; zero while it is. Leaders tell
+    /// their zxid twice a tick: when nothing comes for longer, nothing is known (P8).
     pub fn lag(&self) -> Duration {
-        if self.state() == LinkState::Attached && self.lag_zxids() == 0 {
-            return Duration::ZERO;
-        }
         let level = Duration::from_millis(self.level_ms.load(Ordering::Relaxed));
-        self.started.elapsed().saturating_sub(level)
+        let age = self.started.elapsed().saturating_sub(level);
+        let is_level = self.state() == LinkState::Attached && self.lag_zxids() == 0;
+        match is_level && age <= self.silence_max {
+            true => Duration::ZERO,
+            false => age,
+        }
     }
 
     pub(crate) fn set_state(&self, state: LinkState) {
