@@ -51,8 +51,16 @@ fn main() -> ExitCode {
         }));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
-    // Dropped here and not by the end of the process, so that servers and files go.
-    drop(theatre);
+    if conclusion.has_failed()
+        && let Some(Some(stage)) = theatre.stage.get()
+    {
+        // The servers end with this process, their files stay.
+        eprintln!("logs are kept in {}", stage.dirs());
+        std::mem::forget(theatre);
+    } else {
+        // Dropped here and not by the end of the process, so that servers and files go.
+        drop(theatre);
+    }
     conclusion.exit_code()
 }
 

@@ -307,6 +307,19 @@ impl Play {
         ));
     }
 
+    /// Sends in one piece whatever `write` sends on connection `c`, and reads the replies behind it.
+    pub(crate) fn together(&mut self, c: Connection, write: impl FnOnce(&mut Self)) {
+        self.step(Step::Hold(c));
+        let start = self.steps.len();
+        write(self);
+        let written = self.steps.split_off(start);
+        let is_read = |step: &Step| matches!(step, Step::Replies(_));
+        self.steps
+            .extend(written.into_iter().filter(|step| !is_read(step)));
+        self.step(Step::Release(c));
+        self.replies(c);
+    }
+
     /// The number of the next request.
     pub(crate) fn next_xid(&mut self, c: Connection) -> i32 {
         if self.xids.len() <= c {

@@ -1,6 +1,7 @@
 //! One ensemble, a Java observer and an Outpost of it, for all scripts.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -51,6 +52,20 @@ impl Stage {
             ensemble,
             next_root: AtomicU32::new(1),
         }
+    }
+
+    /// Where the logs of all servers are.
+    pub(crate) fn dirs(&self) -> String {
+        let config_dir = |observer: &Observer| {
+            let dir = observer.config().parent().map(Path::to_owned);
+            dir.unwrap_or_default().display().to_string()
+        };
+        let ensemble = self.ensemble.dir().display();
+        format!(
+            "{ensemble}, {} (Java) and {} (Outpost)",
+            config_dir(&self.java),
+            config_dir(&self.outpost)
+        )
     }
 
     /// The server that `at` means when `kind` is under test.

@@ -16,6 +16,8 @@ pub(crate) const SCRIPTS: &[Script] = &[
         odd_sasl,
     ),
     Script::both("text_is_handed_on_as_it_came", text),
+    Script::both("every_permission_opens_what_it_names", permissions),
+    Script::both("addresses_and_ranges_match_alike", addresses),
     Script::both("auth_echoes_any_number", auth_xid),
     Script::both("auth_in_pieces", auth_truncated),
     Script::both("sasl_is_answered_without_a_configuration", sasl),
@@ -205,4 +207,86 @@ fn text(p: &mut Play) {
     ];
     p.ask(0, OpCode::SetAcl, &set_acl(&a, &acl));
     p.ask(0, OpCode::GetAcl, &GetAclRequest { path: bstr(&a) });
+}
+
+fn permissions(p: &mut Play) {
+    p.open(0);
+    p.open(1);
+    p.auth(0, "digest", b"super:secret");
+    let (a, child) = (p.at("a"), p.at("a/child"));
+    p.create(0, &a, b"");
+    for perms in 0..32 {
+        let acl = [Acl {
+            perms: Perms(perms),
+            id: Id::anyone(),
+        }];
+        p.protect(0, &a, &acl);
+        p.sync(1);
+        p.get_data(1, &a, true);
+        p.exists(1, &a, false);
+        p.get_children(1, &a, true);
+        p.ask(1, OpCode::GetAcl, &GetAclRequest { path: bstr(&a) });
+        p.set_data(1, &a, b"x");
+        p.create(1, &child, b"");
+        p.delete(1, &child);
+        p.ask(1, OpCode::SetAcl, &set_acl(&a, &acl));
+        p.delete(0, &child);
+        p.sync(1);
+    }
+}
+
+fn addresses(p: &mut Play) {
+    p.open(0);
+    p.open(1);
+    p.auth(0, "digest", b"super:secret");
+    let a = p.at("a");
+    p.create(0, &a, b"");
+    for id in [
+        "127.0.0.1",
+        "127.0.0.1/32",
+        "127.0.0.1/31",
+        "127.0.0.0/8",
+        "127.255.255.255/8",
+        "126.0.0.0/7",
+        "128.0.0.0/8",
+        "0.0.0.0/0",
+        "255.255.255.255/0",
+        "0.0.0.0/1",
+        "127.0.0.2",
+        "10.0.0.0/8",
+        "127.0.0.01",
+        "::1",
+        "::/0",
+        "::ffff:127.0.0.1",
+        "0:0:0:0:0:0:0:1",
+        "fe80::/10",
+        "localhost",
+        "127.1",
+        "127.0.0.1/",
+        "/8",
+        "127.0.0.1/33",
+        "127.0.0.1/-1",
+        "127.0.0.1/8/8",
+        " 127.0.0.1",
+        "127.0.0.1/ 8",
+        "127.0.0.1/+8",
+    ] {
+        let acl = [Acl {
+            perms: Perms::READ,
+            id: Id::new("ip", id),
+        }];
+        p.protect(0, &a, &acl);
+        p.sync(1);
+        p.get_data(1, &a, false);
+        p.ask(0, OpCode::GetAcl, &GetAclRequest { path: bstr(&a) });
+    }
+    for (scheme, id) in [("world", "anyone"), ("digest", "bob:x"), ("digest", ":x")] {
+        let acl = [Acl {
+            perms: Perms::READ,
+            id: Id::new(scheme, id),
+        }];
+        p.protect(0, &a, &acl);
+        p.sync(1);
+        p.get_data(1, &a, false);
+    }
 }

@@ -345,6 +345,12 @@ fn longest_frame(p: &mut Play) {
     let path = vec![b'a'; 1_048_575 - 13];
     p.ask_body(0, OpCode::Exists.code(), body(&path, &[0]));
     p.ping(0);
+    // As a write: a path, data and a version behind the header.
+    let path = p.at("");
+    let data = vec![b'd'; 1_048_575 - 8 - 4 - path.len() - 4 - 4];
+    p.set_data(0, &path, &data);
+    p.get_data(0, &path, false);
+    p.set_data(0, &path, b"");
     let path = vec![b'a'; 1_048_576 - 13];
     let frame = Request {
         xid: 9,

@@ -40,7 +40,7 @@ fn seeded<const SEED: u64>(p: &mut Play) {
         match walk.random.u32(..100) {
             0..30 => walk.read(p, c),
             30..50 => walk.watch(p, c),
-            50..88 => {
+            50..86 => {
                 walk.write(p, c);
                 // Whoever has a watch is given its events now.
                 for other in 0..CLIENTS {
@@ -48,6 +48,12 @@ fn seeded<const SEED: u64>(p: &mut Play) {
                 }
             }
             88..92 => walk.set_watches(p, c),
+            86..88 => {
+                p.together(c, |p| (0..20).for_each(|_| walk.any(p, c)));
+                for other in 0..CLIENTS {
+                    p.sync(other);
+                }
+            }
             92..95 => p.auth(c, "digest", b"alice:pw"),
             95..98 => {
                 let hello = Hello::again(c);
@@ -74,6 +80,16 @@ impl Walk {
     fn path(&mut self, p: &Play) -> String {
         let name = NAMES[self.random.usize(..NAMES.len())];
         p.at(name)
+    }
+
+    /// Whatever may be pipelined. An ACL may not: a leader goes by the old one for a while.
+    fn any(&mut self, p: &mut Play, c: Connection) {
+        match self.random.u32(..10) {
+            0..4 => self.read(p, c),
+            4..6 => self.watch(p, c),
+            6 => self.set_watches(p, c),
+            _ => self.write_but_acl(p, c),
+        }
     }
 
     fn version(&mut self) -> i32 {
@@ -136,8 +152,16 @@ impl Walk {
     }
 
     fn write(&mut self, p: &mut Play, c: Connection) {
+        if self.random.u32(..12) > 0 {
+            return self.write_but_acl(p, c);
+        }
+        let (path, acl) = (self.path(p), self.acl());
+        p.protect(c, &path, &acl);
+    }
+
+    fn write_but_acl(&mut self, p: &mut Play, c: Connection) {
         let path = self.path(p);
-        match self.random.u32(..12) {
+        match self.random.u32(..11) {
             0..4 => {
                 let op = [OpCode::Create, OpCode::Create2][self.random.usize(..2)];
                 p.create_as(c, op, &path, Some(b"made"), 0);
@@ -157,10 +181,6 @@ impl Walk {
                     version: self.version(),
                 };
                 p.ask(c, OpCode::SetData, &request);
-            }
-            10 => {
-                let acl = self.acl();
-                p.protect(c, &path, &acl);
             }
             _ => self.multi(p, c),
         }

@@ -314,7 +314,7 @@ fn odd_paths(p: &mut Play) {
         &format!("{top}/a\0"),
     ] {
         p.exists(0, path, false);
-        if path != "" {
+        if !path.is_empty() {
             p.get_data(0, path, false);
             p.get_children(0, path, false);
             p.ask(0, OpCode::GetAcl, &GetAclRequest { path: bstr(path) });
