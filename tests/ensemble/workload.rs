@@ -9,10 +9,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bstr::{BString, ByteSlice};
 use fastrand::Rng;
 use outpost_tests::raw::{RawClient, Refusal};
 use outpost_tests::tree_dump::assert_same_tree_but;
 use outpost_tests::{Ensemble, Observer, ObserverSettings, Settings, Version, wait};
+use outpost_wire::Zxid;
 use outpost_wire::proto::CreateMode;
 
 use crate::stage::Stage;
@@ -81,17 +83,39 @@ pub(crate) fn run_in_a_storm(
     /// Each worker goes on for this many operations, most of which are answered at once.
     const OPERATIONS: usize = 3_000;
     let crowd = Crowd::new(ensemble, observer, OnLoss::ComeBack);
-    std::thread::scope(|scope| {
+    let marks = std::thread::scope(|scope| {
         let workers = crowd.workers(4, 0).into_iter();
         let running: Vec<_> = workers
-            .map(|mut worker| scope.spawn(move || worker.work(OPERATIONS)))
+            .map(|mut worker| {
+                scope.spawn(move || {
+                    worker.work(OPERATIONS);
+                    worker.marks
+                })
+            })
             .collect();
         storm(&|| {
             running
                 .iter()
                 .all(std::thread::ScopedJoinHandle::is_finished)
         });
+        let marks = running
+            .into_iter()
+            .map(|worker| worker.join().expect("no worker has panicked"));
+        marks.flatten().collect::<Vec<_>>()
     });
+    let leader = ensemble.wait_for_leader();
+    let mut voter =
+        RawClient::connect(ensemble.server(leader).client_address(), SESSION_TIMEOUT_MS);
+    assert!(!marks.is_empty(), "no worker has left a mark");
+    for (path, czxid) in marks {
+        let (_, stat) = voter.get_data(&path, false).unwrap_or_else(|error| {
+            panic!("P5: {path} was acknowledged and is not there: {error}")
+        });
+        assert_eq!(
+            stat.czxid, czxid,
+            "P5: {path} was created by another txn than was acknowledged"
+        );
+    }
 }
 
 /// What a worker does when its connection is lost.
@@ -122,6 +146,9 @@ impl Crowd {
         let mut setup = RawClient::connect(observed, SESSION_TIMEOUT_MS);
         setup
             .create(&root, b"", CreateMode::Persistent)
+            .expect("the root is new");
+        setup
+            .create(&marks_of(&root), b"", CreateMode::Persistent)
             .expect("the root is new");
         setup
             .close()
@@ -176,6 +203,8 @@ impl Crowd {
             ops,
             client,
             watches,
+            marks_of: format!("{}/{number}", marks_of(&self.root)),
+            marks: Vec::new(),
         }
     }
 }
@@ -190,6 +219,10 @@ struct Worker {
     ops: RandomOps,
     client: RawClient,
     watches: WatchBook,
+    /// Where its marks stand; see [`Op::mark`].
+    marks_of: String,
+    /// The marks that were acknowledged, and by which txn.
+    marks: Vec<(BString, Zxid)>,
 }
 
 impl Worker {
@@ -201,6 +234,7 @@ impl Worker {
                 1 => self.start_anew(true),
                 2 => self.start_anew(false),
                 3..10 => self.burst(),
+                10..14 if self.on_loss == OnLoss::ComeBack => self.leave_a_mark(),
                 _ => self.perform(1),
             };
             left = left.saturating_sub(count);
@@ -213,6 +247,15 @@ impl Worker {
     fn burst(&mut self) -> usize {
         let count = self.rng.usize(2..=BURST_MAX);
         self.perform(count)
+    }
+
+    fn leave_a_mark(&mut self) -> usize {
+        // Random, so that a mark whose answer was lost is not tried again.
+        let path = format!("{}-{:x}", self.marks_of, self.rng.u64(..));
+        if let Err(error) = self.send_and_check(vec![Op::mark(path.as_bytes().as_bstr())]) {
+            self.lost(&error);
+        }
+        1
     }
 
     fn perform(&mut self, count: usize) -> usize {
@@ -241,6 +284,9 @@ impl Worker {
                 "P2: another reply than that to {op:?}"
             );
             op.check(&reply, &mut self.watches);
+            if op.path().starts_with(self.marks_of.as_bytes()) {
+                self.marks.extend(op.created(&reply));
+            }
         }
         Ok(())
     }
@@ -354,6 +400,11 @@ fn new_session(server: SocketAddr) -> RawClient {
         client.try_authenticate("super:secret").ok()?;
         Some(client)
     })
+}
+
+/// Beside the workload's root: no random operation reaches it.
+fn marks_of(root: &str) -> String {
+    format!("{root}-marks")
 }
 
 /// What a release knows, for the operations that came later than 3.3.

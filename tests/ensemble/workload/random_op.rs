@@ -15,7 +15,7 @@ use outpost_wire::proto::{
     RemoveWatchesRequest, SetAclRequest, SetAclResponse, SetDataRequest, SetDataResponse,
     SyncRequest, WatcherType, WhoAmIResponse,
 };
-use outpost_wire::{Acl, ErrorCode, Id, OpCode, Perms, Record, Stat};
+use outpost_wire::{Acl, ErrorCode, Id, OpCode, Perms, Record, Stat, Zxid};
 
 use super::knows;
 use super::watch_book::WatchBook;
@@ -78,6 +78,38 @@ impl Op {
         Self::new(OpCode::Sync, path, &SyncRequest { path })
     }
 
+    /// Creates a znode that nobody else touches, so that it must be there for ever once it is acknowledged.
+    pub(super) fn mark(path: &BStr) -> Self {
+        let (data, acl) = (Some(&b"mark"[..]), Some(Acl::open()));
+        let flags = CreateMode::Persistent.code();
+        Self::new(
+            OpCode::Create2,
+            path,
+            &CreateRequest {
+                path,
+                data,
+                acl,
+                flags,
+            },
+        )
+    }
+
+    /// The znode that it is about, where there is one.
+    pub(super) fn path(&self) -> &BStr {
+        self.path.as_bstr()
+    }
+
+    /// The znode that was created and its czxid, if the reply acknowledges that.
+    pub(super) fn created(&self, reply: &Reply) -> Option<(BString, Zxid)> {
+        let acknowledged = self.code == OpCode::Create2 && reply.err().is_ok();
+        acknowledged.then(|| {
+            (
+                self.path.clone(),
+                reply.record::<Create2Response<'_>>().stat.czxid,
+            )
+        })
+    }
+
     /// Holds the reply against what may be answered and against the client's watches.
     pub(super) fn check(&self, reply: &Reply, watches: &mut WatchBook) {
         let path = self.path.as_bstr();
@@ -110,6 +142,12 @@ impl Op {
         let path = self.path.as_bstr();
         if let Some(stat) = self.stat(reply) {
             watches.shown(path, Some(&stat), self);
+            if self.code == OpCode::SetData {
+                assert_eq!(
+                    stat.mzxid, reply.header.zxid,
+                    "P5: {self:?} is answered with another txn"
+                );
+            }
             match (self.watch, self.code) {
                 (true, OpCode::GetData | OpCode::Exists) => watches.left_data(path, Some(&stat)),
                 (true, OpCode::GetChildren2) => watches.left_children(path, &stat),
