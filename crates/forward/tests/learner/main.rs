@@ -1,5 +1,6 @@
 //! The `Learner` as a value, driven by scripts of what a master sends.
 //!
+//! `link.rs` runs whole links on real sockets; everywhere else there is neither socket nor clock.
 //! A script is checked by what the learner makes of it, written down as text: what it sends, which events
 //! come out, how it ends. Every script is also run byte by byte and all at once, with the same outcome.
 #![allow(clippy::expect_used)]
@@ -7,6 +8,7 @@
 mod following;
 mod handshake;
 mod hostile;
+mod link;
 mod master;
 mod script;
 mod synchronizing;
