@@ -102,3 +102,30 @@ pub(crate) fn verdict(
     }
     Err(message)
 }
+
+/// Whether [`verdict`] can tell: a pair of short transcripts, with and without a listed difference.
+pub(crate) fn finds_what_differs() -> Result<(), String> {
+    let lines = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let (java, outpost) = (lines("one two three"), lines("one 2 three four"));
+    let known = |java, outpost| Difference {
+        name: "known",
+        script: "",
+        java,
+        outpost,
+        sometimes: false,
+    };
+    let first = known(&["two"], &["2"]);
+    let second = known(&[], &["four"]);
+    let ok = [
+        verdict(&java, &java, &[]).is_ok(),
+        verdict(&java, &outpost, &[]).is_err(),
+        verdict(&java, &outpost, &[&first]).is_err(),
+        verdict(&java, &outpost, &[&first, &second]).is_ok(),
+        verdict(&java, &java, &[&first]).is_err(),
+        verdict(&outpost, &java, &[&first, &second]).is_err(),
+    ];
+    match ok.iter().all(|ok| *ok) {
+        true => Ok(()),
+        false => Err(format!("as it must be, or not: {ok:?}")),
+    }
+}

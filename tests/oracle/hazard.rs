@@ -5,7 +5,7 @@
 use outpost_wire::proto::{CreateMode, MultiOp, RequestBody};
 use outpost_wire::{DecodeError, OpCode, Reader};
 
-use crate::script::{Request, Step};
+use crate::script::{Cast, Request, Script, Step};
 
 /// The first request of `steps` that would hurt a leader, and how.
 pub(crate) fn first_of(steps: &[Step]) -> Option<String> {
@@ -13,6 +13,25 @@ pub(crate) fn first_of(steps: &[Step]) -> Option<String> {
         Step::Send(_, request) => hurts(request).map(|why| format!("{why}: {step:?}")),
         _ => None,
     })
+}
+
+/// Whether every script that shows what Outpost refuses for the leader's sake would be kept from Java, and none
+/// that both play.
+pub(crate) fn catches(scripts: &[Script]) -> Result<(), String> {
+    // These hurt by their size alone, which a single request does not show.
+    let by_size = [
+        "p9_what_grows_beyond_the_leaders_limits_is_refused_here",
+        "p9_ephemerals_that_no_closing_transaction_could_hold_are_refused",
+    ];
+    for script in scripts {
+        let caught = first_of(&script.steps("/run00000")).is_some();
+        let for_both = !matches!(script.cast, Cast::Outpost);
+        let hurts = script.name.starts_with("p9_") && !by_size.contains(&script.name);
+        if (caught && for_both) || (hurts && !caught) {
+            return Err(format!("{}: caught is {caught}", script.name));
+        }
+    }
+    Ok(())
 }
 
 fn hurts(request: &Request) -> Option<&'static str> {

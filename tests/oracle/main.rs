@@ -40,10 +40,19 @@ struct Theatre {
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let theatre = Arc::new(Theatre::default());
-    let mut trials = vec![Trial::test(
-        "every_difference_is_explained_and_every_explanation_needed",
-        || differences::agree_with_the_document().map_err(Failed::from),
-    )];
+    let mut trials = vec![
+        Trial::test(
+            "every_difference_is_explained_and_every_explanation_needed",
+            || differences::agree_with_the_document().map_err(Failed::from),
+        ),
+        Trial::test(
+            "an_unlisted_difference_is_found_and_a_listed_one_must_show",
+            || compare::finds_what_differs().map_err(Failed::from),
+        ),
+        Trial::test("p9_scripts_that_hurt_a_leader_are_kept_from_java", || {
+            hazard::catches(&scripts::all()).map_err(Failed::from)
+        }),
+    ];
     for script in scripts::all() {
         let theatre = Arc::clone(&theatre);
         trials.push(Trial::test(script.name, move || {

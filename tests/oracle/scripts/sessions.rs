@@ -343,6 +343,9 @@ fn moves(p: &mut Play, other: At) {
     p.get_data(2, &a, false);
     p.set_data(2, &a, b"here again");
     p.close(2);
+    // A server that has not seen the end of the session yet would close the next connection instead.
+    p.open_as(9, other, Hello::NEW);
+    p.sync(9);
     p.open_as(
         3,
         other,
