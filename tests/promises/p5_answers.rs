@@ -261,6 +261,19 @@ fn p5_a_shutdown_answers_every_write_it_has_received() {
 }
 
 #[test]
+fn p5_a_shutdown_cuts_those_whose_answers_do_not_come_in_time() {
+    let site = Site::with_commit_delay(600_000);
+    let session = site.make_session(0x0a00_0000_0000_0001);
+    let mut observer = site.observer_with(&["outpost.drainTimeout=300"]);
+    let mut client = RawClient::reopen(observer.address, &session, Zxid(0)).expect("taken back");
+    client.send(OpCode::Create, &create("/fate")).expect("sent");
+    wait_for_requests_in_flight(&observer, 1);
+    observer.begin_shutdown();
+    assert_ends_unanswered(&mut client);
+    observer.wait_for_end();
+}
+
+#[test]
 fn p5_a_shutdown_in_the_midst_of_traffic_leaves_no_hole_in_the_answers() {
     let site = Site::with_commit_delay(5);
     let mut observer = site.observer();

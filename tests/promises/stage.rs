@@ -27,8 +27,9 @@ use tokio::sync::oneshot;
 
 /// How long something may take that should come at once.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
-/// Session timeout of clients that are not to expire, ms.
-pub(crate) const TIMEOUT_MS: i32 = 20_000;
+/// Session timeout of clients that are not to expire, ms: longer than a [`RawClient`] waits for anything, so
+/// that none is ever closed merely because it was silent.
+pub(crate) const TIMEOUT_MS: i32 = 60_000;
 
 /// The ensemble, and the runtime it lives on.
 pub(crate) struct Site {
@@ -338,6 +339,7 @@ fn zoo_cfg(data_dir: &std::path::Path, members: &str, lines: &[&str]) -> String 
         ("admin.serverPort", "0"),
         ("metricsProvider.httpHost", "127.0.0.1"),
         ("metricsProvider.httpPort", "0"),
+        ("maxSessionTimeout", "60000"),
         ("maxClientCnxns", "0"),
         ("4lw.commands.whitelist", "*"),
         ("outpost.workers", "2"),
