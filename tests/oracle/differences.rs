@@ -185,50 +185,10 @@ const MEANT: &[Difference] = &[
     },
 ];
 
-/// Errors of ours that are known and not yet mended. They go with the fix.
-const KNOWN_BUGS: &[Difference] = &[
-    Difference {
-        name: "an auth packet with a null scheme is not answered",
-        script: "an_auth_packet_without_a_scheme_fails",
-        java: &["0: Auth -4: 0 AUTH_FAILED(-115)"],
-        outpost: &[],
-        sometimes: false,
-    },
-    Difference {
-        name: "a SASL step is answered without being read",
-        script: "a_sasl_step_that_cannot_be_read_ends_the_connection",
-        java: &["0: closed by the server (EOF)"],
-        outpost: &["0: Sasl 1: 0 token null", "0: Ping -2: z "],
-        sometimes: false,
-    },
-    Difference {
-        name: "a SASL step is answered without being read",
-        script: "a_sasl_step_that_cannot_be_read_ends_the_connection",
-        java: &["0: closed by the server (EOF)"],
-        outpost: &["0: Sasl 2: 0 token null", "0: Ping -2: z "],
-        sometimes: false,
-    },
-    Difference {
-        name: "a SASL step is answered without being read",
-        script: "a_sasl_step_that_cannot_be_read_ends_the_connection",
-        java: &["0: closed by the server (EOF)"],
-        outpost: &["0: Sasl 3: 0 token null", "0: Ping -2: z "],
-        sometimes: false,
-    },
-    Difference {
-        name: "a SASL step is answered without being read",
-        script: "a_sasl_step_that_cannot_be_read_ends_the_connection",
-        java: &["0: closed by the server (EOF)"],
-        outpost: &["0: Sasl 4: 0 token null", "0: Ping -2: z "],
-        sometimes: false,
-    },
-];
-
 /// Those of one script.
 pub(crate) fn of(script: &str) -> Vec<&'static Difference> {
     MEANT
         .iter()
-        .chain(KNOWN_BUGS)
         .filter(|difference| difference.script == script)
         .collect()
 }

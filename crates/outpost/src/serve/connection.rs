@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use outpost_wire::Zxid;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 
@@ -102,6 +102,9 @@ impl Connection {
             Ok(()) => Ended::Done,
             Err(ended) => ended,
         };
+        // Ahead of closing: a client that has sent more meanwhile sees an end and not a reset. An error
+        // means that it is gone already.
+        let _ = self.stream.shutdown().await;
         self.bury(&ended);
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use outpost_forward::{Attachment, Pending, Permit, Request, View};
-use outpost_wire::proto::{AuthPacket, RequestHeader};
+use outpost_wire::proto::{AuthPacket, GetSaslRequest, RequestHeader};
 use outpost_wire::{DecodeError, ErrorCode, OpCode, Reader, Record, Xid, Zxid, frame};
 
 use crate::limits::{OUTBOX_BYTES_PAUSE, REQUESTS_PER_TURN};
@@ -243,8 +243,7 @@ impl Served<'_> {
             Some(OpCode::Auth) => return self.authenticate(header.xid, body, state, done),
             Some(OpCode::Sasl) => {
                 done.sent += 1;
-                no_sasl(header.xid, state);
-                return Ok(Handled::Done);
+                return no_sasl(header.xid, body, state);
             }
             _ => {}
         }
@@ -422,16 +421,16 @@ impl Served<'_> {
         state: &mut ClientState,
         done: &mut Done,
     ) -> Result<Handled, Ended> {
-        let packet = AuthPacket::read(&mut Reader::new(body))
-            .map_err(|_| Ended::Malformed("an auth packet"))?;
         done.sent += 1;
         let address = self.client.peer.ip();
-        match self
-            .service
-            .settings
-            .auth
-            .authenticate(&state.ids, address, &packet)
-        {
+        let auth = &self.service.settings.auth;
+        let authenticated = match AuthPacket::read(&mut Reader::new(body)) {
+            Ok(packet) => auth.authenticate(&state.ids, address, &packet),
+            // No scheme is a scheme that nobody knows.
+            Err(DecodeError::Null { .. }) => Err(AuthFailed::Refused),
+            Err(_) => return Err(Ended::Malformed("an auth packet")),
+        };
+        match authenticated {
             Ok(ids) => {
                 state.ids = ids;
                 reply::write_error(&mut state.out, xid, Zxid::ZERO, ErrorCode::OK);
@@ -450,10 +449,16 @@ impl Served<'_> {
     }
 }
 
-/// As a Java server without a JAAS section for servers answers: with no token.
-fn no_sasl(xid: Xid, state: &mut ClientState) {
+/// As a Java server without a JAAS section for servers answers: with no token. One whose request has
+/// none is not answered at all.
+fn no_sasl(xid: Xid, body: &[u8], state: &mut ClientState) -> Result<Handled, Ended> {
+    let request = GetSaslRequest::read(&mut Reader::new(body));
+    if !request.is_ok_and(|request| request.token.is_some()) {
+        return Err(Ended::Malformed("a SASL token"));
+    }
     reply::write(&mut state.out, xid, Zxid::ZERO, |writer| {
         writer.buffer(None);
         Ok(())
     });
+    Ok(Handled::Done)
 }
