@@ -5,6 +5,7 @@
 //! in the order in which they come. Read on in `stage` (what stands around each test).
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod p1_digests;
 mod p1_prefix;
 mod p2_order;
 mod p3_watches;
