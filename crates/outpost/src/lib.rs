@@ -41,7 +41,7 @@ use crate::serve::validate::Gate;
 use crate::serve::{ServeSettings, Service, Workers};
 use crate::stats::Stats;
 
-/// First wait between two attempts at one learner master; later ones double it.
+/// First wait between two attempts at one learner master; later ones are longer.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts at one learner master.
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
