@@ -2,7 +2,7 @@
 //!
 //! One accepting thread, and two threads per direction of each connection: one reads, one writes when its
 //! bytes are due. Between the two stands a bounded queue, so that a stalled link pushes back like a full
-//! socket does, and the relay itself holds at most [`QUEUE_CHUNKS`] chunks per direction.
+//! socket does, and the relay itself holds at most 64 chunks per direction.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
