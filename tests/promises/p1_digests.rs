@@ -2,9 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use outpost_tests::wait::until;
-
-use crate::stage::{LIMIT, Site, assert_same_tree_in_the_end};
+use crate::stage::{LIMIT, Site, assert_same_tree_in_the_end, until};
 
 /// A write whose transaction carries a digest that fits no tree.
 fn write_with_a_wrong_digest(site: &Site, path: &str) {

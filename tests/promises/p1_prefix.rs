@@ -1,7 +1,7 @@
 //! P1: the mirror is always exactly a prefix of the leader's committed history, and a multi is never seen in
 //! part.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use bstr::BStr;
@@ -12,7 +12,7 @@ use outpost_wire::proto::{
 };
 use outpost_wire::{Acl, OpCode};
 
-use crate::stage::{Site, assert_same_tree};
+use crate::stage::{EndsOnDrop, LIMIT, Observer, Site, assert_same_tree, until};
 
 fn set<'a>(path: &'a str, data: &'a [u8]) -> MultiOp<'a> {
     MultiOp::SetData(SetDataRequest {
@@ -38,6 +38,23 @@ fn read_both(client: &mut RawClient) -> [(Vec<u8>, i32); 2] {
     [read(&response.results[0]), read(&response.results[1])]
 }
 
+/// Reads on until the writer has ended; how often it saw something new.
+fn read_on(observer: &Observer, done: &AtomicBool, seen: &AtomicUsize) {
+    let mut client = observer.client();
+    let mut last = 0;
+    while !done.load(Ordering::Relaxed) {
+        let [a, b] = read_both(&mut client);
+        assert_eq!(a, b);
+        assert!(a.1 >= last, "back from version {last} to {}", a.1);
+        seen.fetch_add(usize::from(a.1 > last), Ordering::Relaxed);
+        last = a.1;
+        // What is read later is at least as new.
+        let (_, stat) = client.get_data(b"/a", false).expect("there");
+        let (_, later) = client.get_data(b"/b", false).expect("there");
+        assert!(a.1 <= stat.version && stat.version <= later.version);
+    }
+}
+
 #[test]
 fn p1_a_multi_is_never_seen_in_part_while_readers_hammer() {
     let site = Site::new();
@@ -45,40 +62,25 @@ fn p1_a_multi_is_never_seen_in_part_while_readers_hammer() {
     site.write("/a", b"0");
     observer.wait_for(site.write("/b", b"0"));
     let done = AtomicBool::new(false);
+    let seen = [(); 2].map(|()| AtomicUsize::new(0));
     thread::scope(|scope| {
-        let mut readers = Vec::new();
-        for _ in 0..2 {
-            readers.push(scope.spawn(|| {
-                let mut client = observer.client();
-                let (mut last, mut changes) = (0, 0);
-                while !done.load(Ordering::Relaxed) {
-                    let [a, b] = read_both(&mut client);
-                    assert_eq!(a, b);
-                    assert!(a.1 >= last, "back from version {last} to {}", a.1);
-                    changes += i32::from(a.1 > last);
-                    last = a.1;
-                    // What is read later is at least as new.
-                    let (_, stat) = client.get_data(b"/a", false).expect("there");
-                    let (_, later) = client.get_data(b"/b", false).expect("there");
-                    assert!(a.1 <= stat.version && stat.version <= later.version);
-                }
-                changes
-            }));
+        let ends = EndsOnDrop(&done);
+        for seen in &seen {
+            let (observer, done) = (&observer, &done);
+            scope.spawn(move || read_on(observer, done, seen));
         }
         let mut writer = observer.client();
-        for round in 1..=500 {
+        let mut round = 0;
+        until("the readers to see hundreds of changes", LIMIT, || {
+            round += 1;
             let text = round.to_string();
             let ops = vec![set("/a", text.as_bytes()), set("/b", text.as_bytes())];
-            writer
-                .request(OpCode::Multi, &MultiRequest { ops })
-                .ok()
-                .expect("done");
-        }
-        done.store(true, Ordering::Relaxed);
-        for reader in readers {
-            let changes = reader.join().expect("the reader goes on");
-            assert!(changes > 5, "the reader saw only {changes} changes");
-        }
+            let multi = MultiRequest { ops };
+            writer.request(OpCode::Multi, &multi).ok().expect("done");
+            let all = |seen: &AtomicUsize| seen.load(Ordering::Relaxed) > 200;
+            seen.iter().all(all).then_some(())
+        });
+        drop(ends);
     });
     assert_same_tree(&site, &observer);
 }
@@ -90,41 +92,43 @@ fn p1_children_made_and_deleted_by_a_multi_are_there_together_or_not_at_all() {
     let observer = site.observer();
     observer.wait_for(site.write("/p", b""));
     let done = AtomicBool::new(false);
+    // Without children, and with all of them.
+    let seen = [(); 2].map(|()| AtomicUsize::new(0));
     thread::scope(|scope| {
-        let reader = scope.spawn(|| {
+        let ends = EndsOnDrop(&done);
+        scope.spawn(|| {
             let mut client = observer.client();
-            let mut seen = [false; 2];
             while !done.load(Ordering::Relaxed) {
                 let (names, stat) = client.get_children(b"/p", false).expect("there");
                 assert!([0, 5].contains(&names.len()), "{names:?}");
                 assert_eq!(stat.num_children as usize, names.len());
-                seen[usize::from(names.is_empty())] = true;
+                seen[names.len() / 5].fetch_add(1, Ordering::Relaxed);
             }
-            seen
         });
         let mut writer = observer.client();
-        for _ in 0..200 {
-            let ops = NAMES.map(|path| {
+        let mut change = |ops: Vec<MultiOp<'_>>| {
+            let multi = MultiRequest { ops };
+            writer.request(OpCode::Multi, &multi).ok().expect("done");
+        };
+        until("the reader to see both often", LIMIT, || {
+            let create = |path| {
                 MultiOp::Create(CreateRequest {
                     path: BStr::new(path),
                     data: None,
                     acl: Some(Acl::open()),
                     flags: CreateMode::Persistent.code(),
                 })
-            });
-            let request = MultiRequest { ops: ops.into() };
-            writer.request(OpCode::Multi, &request).ok().expect("done");
-            let ops = NAMES.map(|path| {
-                MultiOp::Delete(DeleteRequest {
-                    path: BStr::new(path),
-                    version: -1,
-                })
-            });
-            let request = MultiRequest { ops: ops.into() };
-            writer.request(OpCode::Multi, &request).ok().expect("done");
-        }
-        done.store(true, Ordering::Relaxed);
-        assert_eq!(reader.join().expect("the reader goes on"), [true; 2]);
+            };
+            change(NAMES.map(create).into());
+            let delete = |path| {
+                let path = BStr::new(path);
+                MultiOp::Delete(DeleteRequest { path, version: -1 })
+            };
+            change(NAMES.map(delete).into());
+            let often = |seen: &AtomicUsize| seen.load(Ordering::Relaxed) > 200;
+            seen.iter().all(often).then_some(())
+        });
+        drop(ends);
     });
 }
 
@@ -183,6 +187,7 @@ fn p1_the_tree_is_the_leaders_after_any_work_elections_and_snapshots() {
         let observer = site.observer();
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
+            let ends = EndsOnDrop(&done);
             for number in 0..3 {
                 let (observer, done) = (&observer, &done);
                 scope.spawn(move || {
@@ -199,7 +204,7 @@ fn p1_the_tree_is_the_leaders_after_any_work_elections_and_snapshots() {
                 site.elect();
                 observer.wait_for(site.write("/elected", &[round]));
             }
-            done.store(true, Ordering::Relaxed);
+            drop(ends);
         });
         let compared = observer.status().digests_compared.load(Ordering::Relaxed);
         assert!(compared > 100, "only {compared} digests were compared");

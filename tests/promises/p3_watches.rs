@@ -10,13 +10,12 @@ use std::thread;
 
 use bstr::BStr;
 use outpost_tests::raw::{Event, RawClient};
-use outpost_tests::wait::until;
 use outpost_wire::proto::{
     AddWatchMode, CreateMode, DeleteRequest, EventType, SetDataRequest, SetWatches2,
 };
 use outpost_wire::{ErrorCode, OpCode, Record, SessionId, Zxid};
 
-use crate::stage::{LIMIT, Observer, Site};
+use crate::stage::{EndsOnDrop, LIMIT, Observer, Site, until};
 
 const CREATED: i32 = EventType::NodeCreated.code();
 const DELETED: i32 = EventType::NodeDeleted.code();
@@ -24,7 +23,7 @@ const CHANGED: i32 = EventType::NodeDataChanged.code();
 const CHILDREN: i32 = EventType::NodeChildrenChanged.code();
 
 /// How many changes each watcher has to live through.
-const CHANGES: usize = 400;
+const CHANGES: usize = 1_000;
 
 /// Counts what has come since the last question, all of it events of this kind at this path.
 fn events_of(client: &mut RawClient, kind: i32, path: &str) -> Vec<Event> {
@@ -218,6 +217,7 @@ fn p3_every_watcher_hears_of_each_change_before_it_reads_it_and_of_nothing_else(
     observer.wait_for(site.write("/r", b""));
     let (done, watching) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let ends = EndsOnDrop(&done);
         let watchers = watchers.map(|watch| {
             let (observer, done, watching) = (&observer, &done, &watching);
             scope.spawn(move || {
@@ -236,7 +236,7 @@ fn p3_every_watcher_hears_of_each_change_before_it_reads_it_and_of_nothing_else(
         for round in 0..CHANGES {
             observer.wait_for(site.write("/d", round.to_string().as_bytes()));
         }
-        done.store(true, Ordering::Relaxed);
+        drop(ends);
         for (number, watcher) in watchers.into_iter().enumerate() {
             let seen = watcher.join().expect("the watcher goes on");
             assert!(seen > 20, "watcher {number} saw only {seen} events");

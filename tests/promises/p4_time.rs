@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use outpost_tests::Towards;
 use outpost_tests::raw::{RawClient, Refusal, Session};
-use outpost_tests::wait::until;
 use outpost_wire::proto::CreateMode;
 use outpost_wire::{SessionId, Zxid};
 
-use crate::stage::{LIMIT, Observer, Site, TIMEOUT_MS};
+use crate::stage::{EndsOnDrop, LIMIT, Observer, Site, TIMEOUT_MS, until};
 
 fn new_session() -> Session {
     Session {
@@ -100,6 +99,7 @@ fn p4_zxids_never_decrease_while_others_write_and_leaders_change() {
     observer.wait_for(site.write("/a", b""));
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let ends = EndsOnDrop(&done);
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut client = observer.client();
@@ -126,6 +126,6 @@ fn p4_zxids_never_decrease_while_others_write_and_leaders_change() {
             site.elect();
             observer.wait_for(site.write("/a", b"y"));
         }
-        done.store(true, Ordering::Relaxed);
+        drop(ends);
     });
 }

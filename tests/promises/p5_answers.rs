@@ -2,18 +2,16 @@
 //! fate cannot be known ends its connection.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bstr::BStr;
 use outpost_sim::Uncommitted;
 use outpost_tests::raw::RawClient;
-use outpost_tests::wait::until;
 use outpost_wire::proto::{CreateMode, CreateRequest, SyncRequest};
 use outpost_wire::{Acl, OpCode, Zxid};
 
-use crate::stage::{LIMIT, Observer, Site};
+use crate::stage::{EndsOnDrop, LIMIT, Observer, Site, assert_closed, until};
 
 fn create(path: &str) -> CreateRequest<'_> {
     CreateRequest {
@@ -31,17 +29,6 @@ fn wait_for_requests_in_flight(observer: &Observer, count: u64) {
     });
 }
 
-/// The connection ends, and not a byte comes before that.
-fn assert_ends_unanswered(client: &mut RawClient) {
-    match client.read_frame() {
-        Ok(frame) => panic!("an answer came: {frame:?}"),
-        Err(error) => {
-            let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
-            assert!(closed.contains(&error.kind()), "{error}");
-        }
-    }
-}
-
 #[test]
 fn p5_a_write_in_flight_when_the_leader_goes_ends_its_connection_unanswered_whatever_became_of_it()
 {
@@ -55,7 +42,7 @@ fn p5_a_write_in_flight_when_the_leader_goes_ends_its_connection_unanswered_what
         client.send(OpCode::Create, &create("/fate")).expect("sent");
         wait_for_requests_in_flight(&observer, 1);
         site.ensemble(move |ensemble, now_ms| ensemble.elect(now_ms, None, uncommitted));
-        assert_ends_unanswered(&mut client);
+        assert_closed(&mut client, "a request in flight");
         wait_for_requests_in_flight(&observer, 0);
         observer.wait_until_serving();
         let there = observer
@@ -85,8 +72,8 @@ fn p5_a_write_or_sync_in_flight_when_the_link_is_cut_ends_its_connection_unanswe
     for link in &observer.links {
         link.cut();
     }
-    assert_ends_unanswered(&mut writer);
-    assert_ends_unanswered(&mut syncer);
+    assert_closed(&mut writer, "a write in flight");
+    assert_closed(&mut syncer, "a sync in flight");
     for link in &observer.links {
         link.heal();
     }
@@ -107,6 +94,7 @@ fn p5_what_is_acknowledged_is_committed_once_and_what_is_not_may_be_either_throu
     let done = AtomicBool::new(false);
     let (mut acknowledged, mut asked) = (BTreeSet::new(), BTreeSet::new());
     thread::scope(|scope| {
+        let ends = EndsOnDrop(&done);
         let writers: Vec<_> = (0..3)
             .map(|writer| {
                 let (observer, done) = (&observer, &done);
@@ -123,7 +111,7 @@ fn p5_what_is_acknowledged_is_committed_once_and_what_is_not_may_be_either_throu
             site.ensemble(|ensemble, now_ms| ensemble.elect(now_ms, None, Uncommitted::Lost));
             observer.wait_for(site.write("/elected", b""));
         }
-        done.store(true, Ordering::Relaxed);
+        drop(ends);
         for writer in writers {
             let (theirs, all) = writer.join().expect("the writer goes on");
             acknowledged.extend(theirs);
@@ -251,7 +239,7 @@ fn p5_a_shutdown_answers_every_write_it_has_received() {
             let reply = client.reply().expect("what was received is answered");
             assert!(reply.err().is_ok(), "{:?}", reply.header);
         }
-        assert_ends_unanswered(client);
+        assert_closed(client, "the end");
     }
     observer.wait_for_end();
     assert!(RawClient::tcp(observer.address).is_err(), "nobody listens");
@@ -269,7 +257,7 @@ fn p5_a_shutdown_cuts_those_whose_answers_do_not_come_in_time() {
     client.send(OpCode::Create, &create("/fate")).expect("sent");
     wait_for_requests_in_flight(&observer, 1);
     observer.begin_shutdown();
-    assert_ends_unanswered(&mut client);
+    assert_closed(&mut client, "a request in flight");
     observer.wait_for_end();
 }
 

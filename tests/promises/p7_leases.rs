@@ -1,16 +1,14 @@
 //! P7: a client is never left connected past the moment at which the leader could have expired its session.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use outpost_sim::ServerOptions;
 use outpost_tests::Towards;
 use outpost_tests::raw::{RawClient, Refusal};
-use outpost_tests::wait::until;
 use outpost_wire::proto::CreateMode;
 use outpost_wire::{OpCode, SessionId, Zxid};
 
-use crate::stage::{LIMIT, Observer, Site};
+use crate::stage::{LIMIT, Observer, Site, assert_closed, until};
 
 /// A leader that expires sessions soon, and is patient with learners.
 fn quick_to_expire() -> ServerOptions {
@@ -22,16 +20,6 @@ fn quick_to_expire() -> ServerOptions {
 
 fn has(observer: &Observer, path: &str) -> bool {
     observer.service.mirror.read().node(path.into()).is_some()
-}
-
-fn assert_closed(client: &mut RawClient) {
-    match client.read_frame() {
-        Ok(frame) => panic!("an answer came: {frame:?}"),
-        Err(error) => {
-            let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
-            assert!(closed.contains(&error.kind()), "{error}");
-        }
-    }
 }
 
 #[test]
@@ -49,7 +37,7 @@ fn p7_the_client_of_a_session_that_the_leader_ends_is_closed_and_its_ephemerals_
     let session = client.session().clone();
     // As the leader does by itself when the session expires.
     let ended = site.ask(session.id, OpCode::CloseSession, &[]);
-    assert_closed(&mut client);
+    assert_closed(&mut client, "the end of its session");
     observer.wait_for(ended);
     assert!(!has(&observer, "/mine") && has(&observer, "/other"));
     let event = other.event().expect("told");
@@ -157,7 +145,7 @@ fn p7_a_session_that_comes_back_on_a_new_connection_ends_the_old_one() {
     let session = before.session().clone();
     let mut after =
         RawClient::reopen(observer.address, &session, before.last_zxid()).expect("taken back");
-    assert_closed(&mut before);
+    assert_closed(&mut before, "another connection of its session");
     after.set_data("/mine", b"x").expect("set");
     // Whoever merely guesses the id ends nothing.
     let mut guessed = session.clone();

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use outpost_sim::{ServerOptions, Uncommitted};
 use outpost_tests::raw::RawClient;
-use outpost_tests::wait::until;
 use outpost_wire::ServerId;
 
-use crate::stage::{LIMIT, Observer, Site, TIMEOUT_MS};
+use crate::stage::{LIMIT, Observer, Site, TIMEOUT_MS, assert_closed, until};
 
 fn wait_for_gauge(observer: &Observer, name: &str, holds: impl Fn(f64) -> bool) -> f64 {
     until(name, LIMIT, || {
@@ -130,10 +129,7 @@ fn p8_a_silent_link_is_given_up_after_sync_limit_and_made_anew() {
     for link in &observer.links {
         link.stall();
     }
-    assert!(
-        client.read_frame().is_err(),
-        "the mirror is of no use without its link"
-    );
+    assert_closed(&mut client, "the end of the link");
     let (why, _) = observer.status().last_loss().expect("a loss");
     assert!(why.contains("silent"), "{why}");
     for link in &observer.links {

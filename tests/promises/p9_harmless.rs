@@ -6,25 +6,13 @@ use std::thread;
 
 use bstr::BStr;
 use outpost_tests::raw::RawClient;
-use outpost_tests::wait::until;
 use outpost_wire::proto::{
     CheckVersionRequest, CreateMode, CreateRequest, CreateTtlRequest, DeleteRequest, MultiOp,
     MultiRequest, ReconfigRequest, SetAclRequest, SetDataRequest, SyncRequest,
 };
 use outpost_wire::{Acl, OpCode, Record};
 
-use crate::stage::{LIMIT, Observer, Site};
-
-/// The connection ends without an answer.
-fn assert_closed(mut client: RawClient, what: &str) {
-    match client.read_frame() {
-        Ok(frame) => panic!("{what} is answered {frame:?}"),
-        Err(error) => {
-            let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
-            assert!(closed.contains(&error.kind()), "{what}: {error}");
-        }
-    }
-}
+use crate::stage::{EndsOnDrop, LIMIT, Observer, Site, assert_closed, until};
 
 #[test]
 fn p9_bytes_that_are_no_request_end_their_own_connection_and_no_other() {
@@ -49,7 +37,7 @@ fn p9_bytes_that_are_no_request_end_their_own_connection_and_no_other() {
     for (what, bytes) in cases {
         let mut client = RawClient::tcp(observer.address).expect("connected");
         client.send_bytes(bytes).expect("sent");
-        assert_closed(client, what);
+        assert_closed(&mut client, what);
         assert!(bystander.exists("/a", false).is_ok(), "{what} hurts others");
     }
     // The same in the place of a request.
@@ -57,7 +45,7 @@ fn p9_bytes_that_are_no_request_end_their_own_connection_and_no_other() {
         let mut client = observer.client();
         client.send_bytes(bytes).expect("sent");
         if what != "an empty frame" && what != "a short connect request" {
-            assert_closed(client, what);
+            assert_closed(&mut client, what);
         }
         assert!(bystander.exists("/a", false).is_ok(), "{what} hurts others");
     }
@@ -273,6 +261,7 @@ fn p9_a_flood_of_new_sessions_and_writes_does_not_keep_others_from_reading() {
     let mut reader = observer.client();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let ends = EndsOnDrop(&done);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -293,7 +282,7 @@ fn p9_a_flood_of_new_sessions_and_writes_does_not_keep_others_from_reading() {
         for _ in 0..2_000 {
             reader.exists("/a", false).expect("there");
         }
-        done.store(true, Ordering::Relaxed);
+        drop(ends);
     });
     site.assert_unharmed();
 }
@@ -361,5 +350,5 @@ fn p9_a_word_that_is_asked_for_in_the_midst_of_a_session_is_no_word() {
     assert_eq!(answer, "imok");
     let mut client = observer.client();
     client.send_bytes(b"ruok").expect("sent");
-    assert_closed(client, "a word in the place of a length");
+    assert_closed(&mut client, "a word in the place of a length");
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bstr::{BStr, BString};
 use outpost::Outpost;
@@ -18,7 +19,6 @@ use outpost_sim::{Ensemble, EnsembleServer, Leader, ServerOptions};
 use outpost_tests::Relay;
 use outpost_tests::raw::{RawClient, Session};
 use outpost_tests::run_dir::RunDir;
-use outpost_tests::wait::until;
 use outpost_wire::membership::Membership;
 use outpost_wire::quorum::ForwardedRequest;
 use outpost_wire::{OpCode, ServerId, SessionId, StatPersisted, Xid, Zxid};
@@ -30,6 +30,24 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// Session timeout of clients that are not to expire, ms: longer than a [`RawClient`] waits for anything, so
 /// that none is ever closed merely because it was silent.
 pub(crate) const TIMEOUT_MS: i32 = 60_000;
+
+/// Pause between two questions.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Asks `question` until it answers, and returns the answer.
+pub(crate) fn until<T>(what: &str, limit: Duration, mut question: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = question() {
+            return answer;
+        }
+        assert!(
+            start.elapsed() < limit,
+            "waited {limit:?} in vain for: {what}"
+        );
+        std::thread::sleep(PAUSE);
+    }
+}
 
 /// The ensemble, and the runtime it lives on.
 pub(crate) struct Site {
@@ -372,7 +390,7 @@ pub(crate) fn contents(tree: &Tree) -> Contents {
 pub(crate) fn assert_same_tree(site: &Site, observer: &Observer) {
     assert_same_tree_in_the_end(site, observer);
     let mismatches = &observer.status().digest_mismatches;
-    assert_eq!(mismatches.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(mismatches.load(Ordering::Relaxed), 0);
 }
 
 /// Once the observer has all that the leader has, its tree is the leader's, whatever the digests said.
@@ -391,4 +409,24 @@ pub(crate) fn assert_same_tree_in_the_end(site: &Site, observer: &Observer) {
         site.leader(|leader, _| leader.tree().sessions().clone()),
         sessions
     );
+}
+
+/// Ends the loops of a test's threads when the test does, also by a panic: a scope waits for its threads.
+pub(crate) struct EndsOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for EndsOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The server closes the connection, and says nothing before.
+pub(crate) fn assert_closed(client: &mut RawClient, what: &str) {
+    match client.read_frame() {
+        Ok(frame) => panic!("{what} is answered {frame:?}"),
+        Err(error) => {
+            let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+            assert!(closed.contains(&error.kind()), "{what}: {error}");
+        }
+    }
 }
