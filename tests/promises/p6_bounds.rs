@@ -14,6 +14,7 @@ use outpost_forward::{
     Answers, Attachment, Candidates, Link, LinkSettings, Lost, Origin, Pending, Request, View,
 };
 use outpost_mirror::{Applied, Mirror, TreeOptions, WatchEvent, WatcherId};
+use outpost_sim::ServerOptions;
 use outpost_tests::raw::RawClient;
 use outpost_wire::proto::{
     AddWatchMode, AddWatchRequest, ConnectRequest, CreateMode, CreateRequest, GetDataRequest,
@@ -347,7 +348,7 @@ fn p6_a_client_that_never_reads_is_cut_at_its_bound_while_others_are_served() {
 
 #[test]
 fn p6_answers_that_are_not_read_stop_the_questions_and_are_all_there_when_they_are() {
-    const READS: usize = 200;
+    const READS: usize = 60;
     const SIZE: usize = 500_000;
     // What the sending side's kernel may hold, what is being written, and what waits behind that.
     const UNREAD_BYTES_MAX: usize = (8 << 20) + 2 * (OUTBOX_BYTES_PAUSE + SIZE);
@@ -374,8 +375,13 @@ fn p6_answers_that_are_not_read_stop_the_questions_and_are_all_there_when_they_a
 #[test]
 fn p6_a_client_that_writes_faster_than_the_leader_commits_waits_and_loses_nothing() {
     const WRITES: usize = 3 * PIPELINE_REQUESTS_MAX;
-    let site = Site::with_commit_delay(20);
-    let observer = site.observer_with(&["outpost.maxWritesInFlight=50"]);
+    let mut options = ServerOptions::default();
+    options.leader.commit_delay_ms = 5;
+    // The leader says nothing but what it is asked: no PING wakes anybody by chance.
+    options.leader.tick_ms = 600_000;
+    let site = Site::with(options);
+    let lines = ["outpost.maxWritesInFlight=50", "syncLimit=1000"];
+    let observer = site.observer_with(&lines);
     let mut client = observer.client();
     client
         .create("/a", b"", CreateMode::Persistent)

@@ -86,6 +86,7 @@ impl Apply {
         drop(guard);
         self.shared.status.note_applied(zxid);
         self.answers.batch_done();
+        self.shared.came_back.notify_one();
         self.room.add_permits(applied_bytes);
         let waiting = self.shared.apply_queue_bytes_max - self.room.available_permits();
         self.shared

@@ -207,6 +207,8 @@ impl Wire {
                     Some(request) => self.submit_with_followers(request, shared, requests),
                     None => return Ok(()),
                 },
+                // What came back was counted as in flight until the apply thread had it.
+                () = shared.came_back.notified(), if !has_room => {}
                 () = sleep_until(deadline.into()) => return Err(self.learner.silence()),
             }
         }

@@ -111,6 +111,8 @@ pub(crate) struct Shared {
     /// The current attachment, 0 while there is none.
     attachment: AtomicU64,
     pub(crate) give_up: Notify,
+    /// Requests may have come back, so that others can be sent.
+    pub(crate) came_back: Notify,
     diverged: AtomicBool,
     /// What the digests of late have shown.
     pub(crate) suspicion: Mutex<Suspicion>,
@@ -170,6 +172,7 @@ impl Link {
             writes: Writes::default(),
             attachment: AtomicU64::new(0),
             give_up: Notify::new(),
+            came_back: Notify::new(),
             diverged: AtomicBool::new(false),
             suspicion: Mutex::new(Suspicion::default()),
             in_flight_max: settings.in_flight_max,
