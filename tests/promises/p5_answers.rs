@@ -44,7 +44,10 @@ fn p5_a_write_in_flight_when_the_leader_goes_ends_its_connection_unanswered_what
         site.ensemble(move |ensemble, now_ms| ensemble.elect(now_ms, None, uncommitted));
         assert_closed(&mut client, "a request in flight");
         wait_for_requests_in_flight(&observer, 0);
-        observer.wait_until_serving();
+        until("the next leader to be followed", LIMIT, || {
+            let attachments = observer.status().attachments.load(Ordering::Relaxed);
+            (attachments == 2).then_some(())
+        });
         let there = observer
             .service
             .mirror
@@ -220,6 +223,7 @@ fn p5_a_shutdown_answers_every_write_it_has_received() {
     let site = Site::with_commit_delay(300);
     let mut observer = site.observer();
     let mut clients: Vec<RawClient> = (0..8).map(|_| observer.client()).collect();
+    let before = observer.service.stats.received();
     for (number, client) in clients.iter_mut().enumerate() {
         for round in 0..5 {
             let path = format!("/{number}-{round}");
@@ -231,7 +235,9 @@ fn p5_a_shutdown_answers_every_write_it_has_received() {
         };
         client.send(OpCode::Exists, &exists).expect("sent");
     }
-    wait_for_requests_in_flight(&observer, 40);
+    until("everything to be received", LIMIT, || {
+        (observer.service.stats.received() == before + 48).then_some(())
+    });
     let sessions = observer.service.mirror.read().sessions().len();
     observer.begin_shutdown();
     for client in &mut clients {

@@ -105,7 +105,7 @@ fn p8_a_link_that_fell_silent_shows_as_lag_before_it_is_given_up() {
     options.leader.tick_ms = 200;
     options.leader.sync_limit = 1_000;
     let site = Site::with(options);
-    let observer = site.remote_observer(&["tickTime=200", "syncLimit=10", "outpost.hold=0"]);
+    let observer = site.remote_observer(&["tickTime=300", "syncLimit=12", "outpost.hold=0"]);
     observer.wait_for(site.write("/a", b""));
     for link in &observer.links {
         link.stall();
