@@ -102,10 +102,10 @@ impl Connection {
             Ok(()) => Ended::Done,
             Err(ended) => ended,
         };
+        self.bury(&ended);
         // Ahead of closing: a client that has sent more meanwhile sees an end and not a reset. An error
         // means that it is gone already.
         let _ = self.stream.shutdown().await;
-        self.bury(&ended);
     }
 
     async fn serve(&mut self) -> Result<(), Ended> {
