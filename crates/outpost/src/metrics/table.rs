@@ -434,7 +434,7 @@ pub static METRICS: &[Metric] = &[
     gauge(
         "outpost_lag_seconds",
         "seconds",
-        "Time since the mirror was last known to be level with the leader; 0 while it is.",
+        "Time since the mirror was last known to be level with the leader; 0 while it is. Grows too while the leader is silent for longer than half of syncLimit.",
         |p| Value::Real(p.link.lag.as_secs_f64()),
     ),
     gauge(
