@@ -25,6 +25,9 @@ use crate::status::{LinkState, Master};
 const READ_BYTES: usize = 64 << 10;
 /// Bytes to the master that may wait for its socket; above this no request is taken.
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
+/// Bytes to the master that may wait for its socket at all, answers to its PINGs included; above this
+/// the link is given up (P6).
+const OUTPUT_BYTES_LIMIT: usize = 16 << 20;
 /// Requests taken from the queue before the socket is looked at again.
 const REQUESTS_AT_ONCE: usize = 256;
 /// How much later the candidates of the next preference are asked.
@@ -172,6 +175,9 @@ impl Wire {
                 self.output.clear();
                 written = 0;
                 self.learner.take_output(&mut self.output);
+            }
+            if self.learner.output_len() > OUTPUT_BYTES_LIMIT {
+                return Err(Lost::Misbehaved("it does not read what it is sent".into()));
             }
             let has_room = self.learner.is_following()
                 && self.learner.output_len() < OUTPUT_BYTES_MAX
