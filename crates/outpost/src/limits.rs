@@ -57,8 +57,6 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of one HTTP request: cut.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
-// A client that is told to wait is not cut by the answers already under way.
-const _: () = assert!(OUTBOX_BYTES_PAUSE <= 4 << 20);
 // One frame of the largest default size always fits into the pipeline.
 const _: () = assert!(outpost_wire::frame::FRAME_BYTES_MAX < PIPELINE_BYTES_MAX);
 // One transaction of the largest size any sane ensemble allows fits into the apply queue.

@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use outpost_forward::{Answers, Attachment, Lost, Origin, Pending, View};
 use outpost_mirror::acl::{AclRules, allows};
 use outpost_mirror::{Applied, WatchEvent, WatcherId};
-use outpost_wire::{ErrorCode, OpCode, Perms, SessionId, Writer};
+use outpost_wire::{ErrorCode, OpCode, Perms, SessionId, Writer, Xid, Zxid};
 use parking_lot::Mutex;
 
 use crate::serve::client::{Client, ClientState, Phase};
@@ -221,18 +221,11 @@ impl Clients {
 }
 
 /// Appends a refusal. Whatever an unknown operation is answered carries no zxid.
-pub fn refuse(
-    state: &mut ClientState,
-    xid: outpost_wire::Xid,
-    error: ErrorCode,
-    close: bool,
-    zxid: outpost_wire::Zxid,
-) {
+fn refuse(state: &mut ClientState, xid: Xid, error: ErrorCode, close: bool, zxid: Zxid) {
+    let zxid = if close { Zxid(-1) } else { zxid };
+    reply::write_error(&mut state.out, xid, zxid, error);
     if close {
-        reply::write_error(&mut state.out, xid, outpost_wire::Zxid(-1), error);
         state.phase = Phase::Ending;
-    } else {
-        reply::write_error(&mut state.out, xid, zxid, error);
     }
 }
 

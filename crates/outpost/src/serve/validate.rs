@@ -126,17 +126,6 @@ impl From<DecodeError> for Refusal {
     }
 }
 
-/// What is to be done with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Forward it.
-    Forward(Checked),
-    /// Answer it here: a header with this code, in the session's order, with the last applied zxid.
-    Refuse(ErrorCode),
-    /// The same, and close the connection behind the answer.
-    RefuseAndClose(ErrorCode),
-}
-
 impl Gate {
     /// A gate with the default limits.
     pub fn new(frame_bytes_max: usize, extended_types: bool) -> Gate {
@@ -151,32 +140,10 @@ impl Gate {
     /// has no business at a leader and is refused like an unknown operation.
     ///
     /// `ids` are those that would be forwarded with it, `tree` and `rules` decide what they may do.
-    pub fn examine(
-        &self,
-        op: i32,
-        body: &[u8],
-        ids: &[Id],
-        tree: &Tree,
-        session: SessionId,
-        rules: &AclRules,
-    ) -> Verdict {
-        match self.check(op, body, ids, tree, session, rules) {
-            Ok(checked) => Verdict::Forward(checked),
-            Err(Refusal {
-                code,
-                closes: false,
-                ..
-            }) => Verdict::Refuse(code),
-            Err(Refusal {
-                code, closes: true, ..
-            }) => Verdict::RefuseAndClose(code),
-        }
-    }
-
-    /// As [`Gate::examine`], with the reason.
     ///
     /// # Errors
-    /// When the request must not be forwarded.
+    /// When the request must not be forwarded: it is answered here, with a header alone, in the session's
+    /// order and with the last applied zxid.
     pub fn check(
         &self,
         op: i32,
