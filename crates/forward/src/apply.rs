@@ -5,16 +5,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use outpost_mirror::{Applied, DigestCheck, Mirror, Tree, WriteGuard};
 use outpost_wire::OpCode;
 use outpost_wire::membership::Membership;
 use outpost_wire::txn::{Txn, TxnEntry};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use crate::answers::{Answers, View};
+use crate::clock;
 use crate::driver::Queued;
 use crate::event::Event;
 use crate::hold::{Hold, Standing};
@@ -27,7 +28,7 @@ const CONFIG_PATH: &str = "/zookeeper/config";
 
 /// Events applied under one guard: enough to spread the cost of taking it, few enough that a reader
 /// waits for microseconds.
-const BATCH_MAX: usize = 128;
+pub(crate) const BATCH_MAX: usize = 128;
 
 /// The apply thread's state.
 pub(crate) struct Apply {
@@ -62,19 +63,10 @@ impl Apply {
         }
     }
 
-    /// Applies until the queue's sender is gone.
-    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Queued>) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            self.shared
-                .status
-                .apply_queue
-                .store(queue.len() as u64, Ordering::Relaxed);
-            self.apply_batch(&mut batch);
-        }
-    }
-
-    fn apply_batch(&mut self, batch: &mut Vec<Queued>) {
+    /// Applies what came off the queue, in which so many events still wait.
+    pub(crate) fn apply_batch(&mut self, batch: &mut Vec<Queued>, waiting: usize) {
+        let queued = &self.shared.status.apply_queue;
+        queued.store(waiting as u64, Ordering::Relaxed);
         let mirror = Arc::clone(&self.mirror);
         let mut applied_bytes = 0;
         let mut guard = mirror.write();
@@ -172,7 +164,7 @@ impl Apply {
             DigestCheck::Differs { ours, theirs } => {
                 status.digests_compared.fetch_add(1, Ordering::Relaxed);
                 status.digest_mismatches.fetch_add(1, Ordering::Relaxed);
-                if self.shared.suspicion.lock().differs(Instant::now()) {
+                if self.shared.suspicion.lock().differs(clock::now()) {
                     let (ours, theirs) = (format!("{ours:x}"), format!("{theirs:x}"));
                     tracing::warn!(zxid = %applied.zxid, ours, theirs,
                         "the tree's digest differs from the leader's");
@@ -223,7 +215,7 @@ impl Apply {
         self.shared.set_attachment(None);
         let (requests, _revalidations) = self.shared.writes.abandon();
         self.give_up_on(&requests);
-        if self.hold.lost(Instant::now()) {
+        if self.hold.lost(clock::now()) {
             self.answers.detached(reason);
         }
     }

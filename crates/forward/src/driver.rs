@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use outpost_wire::quorum::ForwardedRequest;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
@@ -15,10 +14,12 @@ use tokio::time::{sleep, sleep_until, timeout};
 use crate::answers::Answers;
 use crate::backoff::Backoff;
 use crate::candidates::Candidate;
+use crate::clock;
 use crate::event::Event;
 use crate::learner::{Forwarded, Learner, Settings};
 use crate::link::{LinkSettings, Request, Shared};
 use crate::lost::Lost;
+use crate::network::{LinkStream, Network};
 use crate::status::{LinkState, Master};
 
 /// How much is read from the socket at once.
@@ -36,7 +37,8 @@ const PREFERENCE_STEP: Duration = Duration::from_millis(250);
 /// A socket with a learner at our end of it.
 pub(crate) struct Wire {
     pub(crate) candidate: Candidate,
-    stream: TcpStream,
+    reader: ReadHalf<Box<dyn LinkStream>>,
+    writer: WriteHalf<Box<dyn LinkStream>>,
     input: BytesMut,
     output: Vec<u8>,
     learner: Learner,
@@ -61,18 +63,27 @@ pub(crate) async fn seek(
     candidates: Vec<Candidate>,
     settings: &Settings,
     link: &LinkSettings,
+    network: &Arc<dyn Network>,
 ) -> Option<Wire> {
     let mut attempts = JoinSet::new();
     for candidate in candidates {
         let backoff = Backoff::new(link.retry_first, link.retry_longest);
         let patience = link.connect_timeout;
-        attempts.spawn(pursue(candidate, settings.clone(), patience, backoff));
+        let network = Arc::clone(network);
+        attempts.spawn(pursue(
+            network,
+            candidate,
+            settings.clone(),
+            patience,
+            backoff,
+        ));
     }
     attempts.join_next().await?.ok()
 }
 
 /// Asks one candidate until it answers.
 async fn pursue(
+    network: Arc<dyn Network>,
     candidate: Candidate,
     settings: Settings,
     connect_timeout: Duration,
@@ -80,7 +91,14 @@ async fn pursue(
 ) -> Wire {
     sleep(PREFERENCE_STEP * candidate.preference).await;
     loop {
-        match Wire::register(candidate.clone(), settings.clone(), connect_timeout).await {
+        match Wire::register(
+            &*network,
+            candidate.clone(),
+            settings.clone(),
+            connect_timeout,
+        )
+        .await
+        {
             Ok(wire) => return wire,
             Err(lost) => tracing::debug!(%candidate, %lost, "no learner master here"),
         }
@@ -95,23 +113,25 @@ impl Wire {
 
     /// Connects and waits for the answer to OBSERVERINFO.
     async fn register(
+        network: &dyn Network,
         candidate: Candidate,
         settings: Settings,
         connect_timeout: Duration,
     ) -> Result<Wire, Lost> {
-        let address = (candidate.host.as_str(), candidate.port);
-        let stream = timeout(connect_timeout, TcpStream::connect(address))
+        let connecting = network.connect(&candidate.host, candidate.port);
+        let stream = timeout(connect_timeout, connecting)
             .await
             .map_err(|_| Lost::Silent(connect_timeout))??;
-        stream.set_nodelay(true)?;
+        let (reader, writer) = tokio::io::split(stream);
         let settings = Settings {
             master: candidate.leader(),
             ..settings
         };
-        let learner = Learner::new(settings, Instant::now());
+        let learner = Learner::new(settings, clock::now());
         let mut wire = Wire {
             candidate,
-            stream,
+            reader,
+            writer,
             input: BytesMut::new(),
             output: Vec::new(),
             learner,
@@ -120,18 +140,18 @@ impl Wire {
             wire.write_all().await?;
             let deadline = wire.learner.deadline();
             tokio::select! {
-                read = read_some(&mut wire.stream, &mut wire.input) => { read?; }
+                read = read_some(&mut wire.reader, &mut wire.input) => { read?; }
                 () = sleep_until(deadline.into()) => return Err(wire.learner.silence()),
             }
             wire.learner
-                .handle_input(Instant::now(), &mut wire.input, &|_| {})?;
+                .handle_input(clock::now(), &mut wire.input, &|_| {})?;
         }
         Ok(wire)
     }
 
     async fn write_all(&mut self) -> Result<(), Lost> {
         self.learner.take_output(&mut self.output);
-        self.stream.write_all(&self.output).await?;
+        self.writer.write_all(&self.output).await?;
         self.output.clear();
         Ok(())
     }
@@ -145,7 +165,7 @@ impl Wire {
         requests: &mut mpsc::Receiver<Request>,
         apply: &ApplyQueue,
     ) -> Lost {
-        let began = Instant::now();
+        let began = clock::now();
         shared.status.set_state(LinkState::Synchronizing);
         shared.status.set_master(Some(Master {
             candidate: self.candidate.clone(),
@@ -183,15 +203,14 @@ impl Wire {
                 && self.learner.output_len() < OUTPUT_BYTES_MAX
                 && shared.writes.len() < shared.in_flight_max;
             let deadline = self.learner.deadline();
-            let (mut reader, mut writer) = self.stream.split();
             tokio::select! {
                 biased;
                 () = shared.give_up.notified() => return Err(shared.give_up_reason()),
-                read = read_some(&mut reader, &mut self.input) => {
+                read = read_some(&mut self.reader, &mut self.input) => {
                     let read = read?;
                     shared.status.bytes_received.fetch_add(read as u64, Ordering::Relaxed);
                     let outcome = self.learner.handle_input(
-                        Instant::now(),
+                        clock::now(),
                         &mut self.input,
                         &|table| answers.take_touched(table),
                     );
@@ -199,12 +218,12 @@ impl Wire {
                     self.take_events(shared, apply).await?;
                     outcome?;
                     // The master's PINGs bring us here often enough.
-                    if shared.suspicion.lock().must_heal(Instant::now()) {
+                    if shared.suspicion.lock().must_heal(clock::now()) {
                         return Err(Lost::Diverged);
                     }
                     progress.show(self, shared);
                 }
-                wrote = writer.write(&self.output[written..]), if written < self.output.len() => {
+                wrote = self.writer.write(&self.output[written..]), if written < self.output.len() => {
                     let wrote = wrote?;
                     shared.status.bytes_sent.fetch_add(wrote as u64, Ordering::Relaxed);
                     written += wrote;
@@ -353,14 +372,19 @@ impl Progress {
             .status
             .snapshot_nodes
             .store(nodes as u64, Ordering::Relaxed);
-        if nodes > 0 && self.shown.elapsed() >= Self::EVERY {
-            self.shown = Instant::now();
-            let seconds = self.began.elapsed().as_secs();
+        if nodes > 0 && clock::now().saturating_duration_since(self.shown) >= Self::EVERY {
+            self.shown = clock::now();
+            let seconds = clock::now().saturating_duration_since(self.began).as_secs();
             tracing::info!(znodes = nodes, seconds, "the snapshot is arriving");
         }
         if wire.learner.is_following() {
             self.following = true;
-            let took = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let took = u64::try_from(
+                clock::now()
+                    .saturating_duration_since(self.began)
+                    .as_millis(),
+            )
+            .unwrap_or(u64::MAX);
             shared.status.last_sync_ms.store(took, Ordering::Relaxed);
             shared.status.synchronizations.note(took, 1);
             shared.status.set_state(LinkState::Attached);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use outpost_mirror::{Mirror, TreeOptions};
@@ -12,14 +12,16 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::answers::Answers;
-use crate::apply::Apply;
+use crate::apply::{Apply, BATCH_MAX};
 use crate::backoff::Backoff;
 use crate::candidates::Candidates;
+use crate::clock;
 use crate::driver::{ApplyQueue, Queued, Wire, seek};
 use crate::event::Event;
 use crate::hold::Attachment;
 use crate::learner::Settings;
 use crate::lost::Lost;
+use crate::network::{Network, Tcp};
 use crate::status::{LinkState, LinkStatus};
 use crate::suspicion::Suspicion;
 use crate::writes::{Origin, Pending, Writes};
@@ -167,6 +169,33 @@ impl Link {
         mirror: Arc<Mirror>,
         answers: Arc<dyn Answers>,
     ) -> std::io::Result<(Link, JoinHandle<()>)> {
+        let network = Arc::new(Tcp);
+        let (link, life, apply) = Link::assemble(settings, candidates, mirror, answers, network);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let apply_thread = thread::Builder::new()
+            .name("apply".into())
+            .spawn(move || apply.run_blocking())?;
+        let link_thread = thread::Builder::new().name("link".into()).spawn(move || {
+            runtime.block_on(life.run());
+            // The queue's sender went with the life, so this thread comes to its end.
+            if apply_thread.join().is_err() {
+                tracing::error!("the apply thread ended in a panic");
+            }
+        })?;
+        Ok((link, link_thread))
+    }
+
+    /// Wires a link together and starts nothing: its two lives are the caller's to run, on threads of
+    /// their own or, where everything is to happen in one known order, on one runtime.
+    pub fn assemble(
+        settings: LinkSettings,
+        candidates: Candidates,
+        mirror: Arc<Mirror>,
+        answers: Arc<dyn Answers>,
+        network: Arc<dyn Network>,
+    ) -> (Link, LinkLife, ApplyLife) {
         let shared = Arc::new(Shared {
             status: LinkStatus::new(settings.sync_timeout / 2),
             writes: Writes::default(),
@@ -181,7 +210,7 @@ impl Link {
             announced: Mutex::new(None),
         });
         let (requests, request_queue) = mpsc::channel(settings.request_queue_max);
-        let (sender, apply_queue) = mpsc::channel(settings.apply_queue_max);
+        let (sender, queue) = mpsc::channel(settings.apply_queue_max);
         let room = Arc::new(Semaphore::new(settings.apply_queue_bytes_max));
         let apply = Apply::new(
             Arc::clone(&mirror),
@@ -190,29 +219,18 @@ impl Link {
             Arc::clone(&room),
             settings.hold,
         );
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let apply_thread = thread::Builder::new()
-            .name("apply".into())
-            .spawn(move || apply.run(apply_queue))?;
-        let life = Life {
+        let life = LinkLife {
             settings,
             candidates,
+            network,
             mirror,
             answers,
             shared: Arc::clone(&shared),
             requests: request_queue,
             apply: ApplyQueue { sender, room },
         };
-        let link_thread = thread::Builder::new().name("link".into()).spawn(move || {
-            runtime.block_on(life.run());
-            // The queue's sender went with the life, so this thread comes to its end.
-            if apply_thread.join().is_err() {
-                tracing::error!("the apply thread ended in a panic");
-            }
-        })?;
-        Ok((Link { requests, shared }, link_thread))
+        let link = Link { requests, shared };
+        (link, life, ApplyLife { apply, queue })
     }
 
     /// Room for a request, if there is some now.
@@ -245,10 +263,35 @@ impl Link {
     }
 }
 
+/// What the apply thread does: see [`ApplyLife::run_blocking`].
+pub struct ApplyLife {
+    apply: Apply,
+    queue: mpsc::Receiver<Queued>,
+}
+
+impl ApplyLife {
+    /// Applies what comes down the link, on a thread of its own, until the link's life is over.
+    pub fn run_blocking(mut self) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while self.queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            self.apply.apply_batch(&mut batch, self.queue.len());
+        }
+    }
+
+    /// The same as a task.
+    pub async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            self.apply.apply_batch(&mut batch, self.queue.len());
+        }
+    }
+}
+
 /// The link thread's life: one synchronisation after another.
-struct Life {
+pub struct LinkLife {
     settings: LinkSettings,
     candidates: Candidates,
+    network: Arc<dyn Network>,
     mirror: Arc<Mirror>,
     answers: Arc<dyn Answers>,
     shared: Arc<Shared>,
@@ -256,8 +299,10 @@ struct Life {
     apply: ApplyQueue,
 }
 
-impl Life {
-    async fn run(mut self) {
+impl LinkLife {
+    /// Finds a master, follows it, loses it, and begins again, until [`Link::stop`] or until every [`Link`] is
+    /// dropped.
+    pub async fn run(mut self) {
         let mut accepted_epoch = 0;
         let mut legacy = false;
         let mut start_over = false;
@@ -280,7 +325,7 @@ impl Life {
             legacy = wire.learner().master_is_legacy();
             tracing::info!(master = %wire.candidate, epoch = accepted_epoch, ours = %last_zxid,
                 "a learner master answers");
-            let began = Instant::now();
+            let began = clock::now();
             let snapshots = self.shared.status.snapshots();
             let lost = wire
                 .drive(
@@ -303,7 +348,7 @@ impl Life {
             if stopped {
                 return;
             }
-            if began.elapsed() > self.settings.retry_longest * 2 {
+            if clock::now().saturating_duration_since(began) > self.settings.retry_longest * 2 {
                 backoff.reset();
             }
             tokio::time::sleep(backoff.delay() + self.reconnect_delay()).await;
@@ -333,7 +378,7 @@ impl Life {
             candidates = named.join(", "),
             "looking for a learner master"
         );
-        let seeking = seek(candidates, settings, &self.settings);
+        let seeking = seek(candidates, settings, &self.settings, &self.network);
         tokio::pin!(seeking);
         loop {
             tokio::select! {

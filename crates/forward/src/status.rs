@@ -7,6 +7,7 @@ use outpost_wire::Zxid;
 use parking_lot::Mutex;
 
 use crate::candidates::Candidate;
+use crate::clock;
 use crate::latencies::Latencies;
 
 /// What the link is doing.
@@ -88,7 +89,7 @@ pub struct LinkStatus {
 impl LinkStatus {
     pub(crate) fn new(silence_max: Duration) -> LinkStatus {
         LinkStatus {
-            started: Instant::now(),
+            started: clock::now(),
             silence_max,
             state: AtomicU8::new(LinkState::Seeking as u8),
             leader_zxid: AtomicI64::new(0),
@@ -136,7 +137,7 @@ impl LinkStatus {
         self.last_loss
             .lock()
             .as_ref()
-            .map(|(why, when)| (why.clone(), when.elapsed()))
+            .map(|(why, when)| (why.clone(), clock::now().saturating_duration_since(*when)))
     }
 
     /// The newest zxid the leader is known to have.
@@ -171,7 +172,9 @@ impl LinkStatus {
     /// their zxid twice a tick: when nothing comes for longer, nothing is known (P8).
     pub fn lag(&self) -> Duration {
         let level = Duration::from_millis(self.level_ms.load(Ordering::Relaxed));
-        let age = self.started.elapsed().saturating_sub(level);
+        let age = clock::now()
+            .saturating_duration_since(self.started)
+            .saturating_sub(level);
         let is_level = self.state() == LinkState::Attached && self.lag_zxids() == 0;
         match is_level && age <= self.silence_max {
             true => Duration::ZERO,
@@ -197,7 +200,7 @@ impl LinkStatus {
 
     pub(crate) fn note_loss(&self, reason: String) {
         self.losses.fetch_add(1, Ordering::Relaxed);
-        *self.last_loss.lock() = Some((reason, Instant::now()));
+        *self.last_loss.lock() = Some((reason, clock::now()));
     }
 
     pub(crate) fn note_leader_zxid(&self, zxid: Zxid) {
@@ -212,7 +215,12 @@ impl LinkStatus {
 
     fn note_level(&self) {
         if self.lag_zxids() == 0 {
-            let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let now_ms = u64::try_from(
+                clock::now()
+                    .saturating_duration_since(self.started)
+                    .as_millis(),
+            )
+            .unwrap_or(u64::MAX);
             self.level_ms.store(now_ms, Ordering::Relaxed);
         }
     }

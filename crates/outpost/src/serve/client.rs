@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use outpost_forward::Origin;
+use outpost_forward::{Origin, clock};
 use outpost_mirror::WatcherId;
 use outpost_wire::{Id, OpCode, SessionId, Xid, Zxid};
 use parking_lot::{Mutex, MutexGuard};
@@ -133,7 +133,7 @@ impl Figures {
         self.sent += 1;
         self.latency.note(ms, 1);
         self.last_zxid = zxid;
-        self.last_response = Some(Instant::now());
+        self.last_response = Some(clock::now());
     }
 
     /// Notes that the session was made: a Java server shows that as the first request.
@@ -141,7 +141,7 @@ impl Figures {
         self.last_op = Some(OpCode::CreateSession);
         self.last_cxid = Some(Xid(0));
         self.last_zxid = zxid;
-        self.last_response = Some(Instant::now());
+        self.last_response = Some(clock::now());
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use outpost_forward::{Answers, Attachment, Lost, Origin, Pending, View};
+use outpost_forward::{Answers, Attachment, Lost, Origin, Pending, View, clock};
 use outpost_mirror::acl::{AclRules, allows};
 use outpost_mirror::{Applied, WatchEvent, WatcherId};
 use outpost_wire::{ErrorCode, OpCode, Perms, SessionId, Writer, Xid, Zxid};
@@ -176,7 +176,12 @@ impl Clients {
                 client.cut("an answer of the leader came out of order");
                 return;
             };
-            let ms = u64::try_from(request.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let ms = u64::try_from(
+                clock::now()
+                    .saturating_duration_since(request.since)
+                    .as_millis(),
+            )
+            .unwrap_or(u64::MAX);
             state.ephemerals.settle(request.ephemeral_bytes);
             state.figures.note_answer(view.tree.last_zxid(), ms);
             self.stats.note_write(ms);

@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use bytes::Bytes;
-use outpost_forward::{Attachment, Pending, Permit, Request, View};
+use outpost_forward::{Attachment, Pending, Permit, Request, View, clock};
 use outpost_wire::proto::ConnectRequest;
 use outpost_wire::{OpCode, Reader, Record, SessionId, Xid};
 
@@ -97,7 +96,7 @@ impl Opening<'_> {
         if local {
             self.service
                 .local_sessions
-                .track(session, timeout_ms, Instant::now());
+                .track(session, timeout_ms, clock::now());
             open_now(self.client, state, read_only);
             return;
         }
@@ -123,7 +122,7 @@ impl Opening<'_> {
         if local {
             self.service
                 .local_sessions
-                .track(session, timeout_ms, Instant::now());
+                .track(session, timeout_ms, clock::now());
             open_now(self.client, state, request.read_only);
             return;
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use outpost_forward::Link;
+use outpost_forward::{Link, clock};
 use outpost_mirror::Mirror;
 use outpost_wire::ServerId;
 use parking_lot::Mutex;
@@ -79,7 +79,7 @@ impl Service {
         let Some(tokens) = &self.connect_tokens else {
             return true;
         };
-        tokens.lock().draw(wish, Instant::now(), fastrand::f64())
+        tokens.lock().draw(wish, clock::now(), fastrand::f64())
     }
 
     /// The timeout granted to a client that wishes for `wanted_ms`.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use outpost_forward::{Attachment, Pending, Permit, Request, View};
+use outpost_forward::{Attachment, Pending, Permit, Request, View, clock};
 use outpost_wire::proto::{AuthPacket, GetSaslRequest, RequestHeader};
 use outpost_wire::{DecodeError, ErrorCode, OpCode, Reader, Record, Xid, Zxid, frame};
 
@@ -61,7 +61,7 @@ pub(crate) fn take(
     if client.is_cut() {
         return Err(Ended::Cut);
     }
-    let began = Instant::now();
+    let began = clock::now();
     let mut turn = Turn::default();
     let mut done = Done::default();
     {
@@ -92,7 +92,8 @@ pub(crate) fn take(
         done.note(&mut state, began, view.tree.last_zxid());
     }
     turn.consumed = done.bytes;
-    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let ms = u64::try_from(clock::now().saturating_duration_since(began).as_millis())
+        .unwrap_or(u64::MAX);
     worker.note_turn(done.received, done.sent, done.reads, ms);
     Ok(turn)
 }
