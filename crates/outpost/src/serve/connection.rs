@@ -1,15 +1,20 @@
 //! One client's connection, from accept to close.
 //!
-//! The task reads what is there, serves it in turns (see [`turn`]) and writes once.
+//! The task reads what is there, serves it in turns (see [`turn`]) and writes once. What carries the bytes
+//! is all the same to it: a socket, TLS over one, or a simulated network.
 
+use std::future::{pending, poll_fn};
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use outpost_forward::clock;
 use outpost_wire::Zxid;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::limits::{FIRST_READ_BYTES, READ_BYTES};
@@ -61,37 +66,30 @@ pub enum Ended {
 }
 
 /// One client's connection.
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S> {
+    channel: Channel<S>,
     client: Arc<Client>,
     service: Arc<Service>,
     worker: Arc<WorkerStats>,
-    input: BytesMut,
-    /// Taken out of the outbox, being written.
-    unsent: Vec<u8>,
-    sent: usize,
     heard: Instant,
     /// The first four bytes have been looked at.
     recognized: bool,
 }
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A connection that was just accepted.
     pub fn new(
-        stream: TcpStream,
+        stream: S,
         client: Arc<Client>,
         service: Arc<Service>,
         worker: Arc<WorkerStats>,
-    ) -> Connection {
+    ) -> Connection<S> {
         Connection {
-            stream,
+            channel: Channel::new(stream),
             client,
             service,
             worker,
-            input: BytesMut::new(),
-            unsent: Vec::new(),
-            sent: 0,
-            heard: Instant::now(),
+            heard: clock::now(),
             recognized: false,
         }
     }
@@ -105,25 +103,25 @@ impl Connection {
         self.bury(&ended);
         // Ahead of closing: a client that has sent more meanwhile sees an end and not a reset. An error
         // means that it is gone already.
-        let _ = self.stream.shutdown().await;
+        let _ = self.channel.stream.shutdown().await;
     }
 
     async fn serve(&mut self) -> Result<(), Ended> {
         let alarm = sleep_until(self.silence_ends().into());
         tokio::pin!(alarm);
         loop {
-            if !self.recognized && self.input.len() >= 4 {
+            if !self.recognized && self.channel.input.len() >= 4 {
                 self.recognized = true;
-                if let Some(word) = four_letter::recognize(&self.input) {
+                if let Some(word) = four_letter::recognize(&self.channel.input) {
                     return self.answer_word(word).await;
                 }
             }
             let turn = self.turn()?;
-            self.write_some()?;
-            if turn.ends && self.unsent.is_empty() {
+            self.channel.write_now(&self.worker).await?;
+            if turn.ends && self.channel.is_drained() {
                 return Ok(());
             }
-            if turn.more && self.unsent.is_empty() {
+            if turn.more && self.channel.is_drained() {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -137,22 +135,15 @@ impl Connection {
     }
 
     /// Waits until there is something to do.
-    async fn wait(
-        &mut self,
-        turn: &Turn,
-        mut alarm: std::pin::Pin<&mut Sleep>,
-    ) -> Result<(), Ended> {
-        let reads = turn.reads && self.unsent.is_empty();
-        let (mut reader, writer) = self.stream.split();
+    async fn wait(&mut self, turn: &Turn, mut alarm: Pin<&mut Sleep>) -> Result<(), Ended> {
         tokio::select! {
             biased;
             () = self.client.woken() => {}
-            read = read_some(&mut reader, &mut self.input), if reads => {
-                let read = read?;
-                self.worker.bytes_received.fetch_add(read as u64, Ordering::Relaxed);
-                self.heard = Instant::now();
+            exchanged = self.channel.exchange(turn.reads, &self.worker) => {
+                if let Exchanged::Read = exchanged? {
+                    self.heard = clock::now();
+                }
             }
-            writable = writer.writable(), if !self.unsent.is_empty() => writable?,
             permit = self.service.link.reserve(), if turn.wants_link => {
                 if permit.is_none() {
                     return Err(Ended::NotServing);
@@ -160,7 +151,7 @@ impl Connection {
             }
             () = &mut alarm => {
                 let ends = self.silence_ends();
-                if ends <= Instant::now() {
+                if ends <= clock::now() {
                     return Err(self.silent());
                 }
                 alarm.reset(ends.into());
@@ -175,37 +166,15 @@ impl Connection {
             &self.service,
             &self.client,
             &self.worker,
-            &self.input,
-            &mut self.unsent,
+            &self.channel.input,
+            &mut self.channel.unsent,
         )?;
-        self.input.advance(turn.consumed);
+        self.channel.input.advance(turn.consumed);
         Ok(turn)
     }
 
-    /// Writes as much as the socket takes now.
-    fn write_some(&mut self) -> Result<(), Ended> {
-        while self.sent < self.unsent.len() {
-            match self.stream.try_write(&self.unsent[self.sent..]) {
-                Ok(written) => {
-                    self.sent += written;
-                    self.worker
-                        .bytes_sent
-                        .fetch_add(written as u64, Ordering::Relaxed);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.sent = 0;
-        if self.unsent.capacity() > READ_BYTES {
-            self.unsent = Vec::new();
-        }
-        self.unsent.clear();
-        Ok(())
-    }
-
     async fn answer_word(&mut self, word: four_letter::Word) -> Result<(), Ended> {
-        let (stream, input) = (&mut self.stream, &self.input);
+        let (stream, input) = (&mut self.channel.stream, &self.channel.input);
         let (service, client) = (&self.service, &self.client);
         four_letter::serve(service, client, &self.worker, word, stream, input).await
     }
@@ -260,21 +229,105 @@ impl Connection {
     }
 }
 
-/// Reads what is there, at least one byte.
-async fn read_some(
-    reader: &mut tokio::net::tcp::ReadHalf<'_>,
-    input: &mut BytesMut,
-) -> Result<usize, Ended> {
-    if input.capacity() - input.len() < FIRST_READ_BYTES {
-        // A client that filled the buffer gets a larger one; an idle one keeps little.
-        input.reserve(if input.is_empty() {
-            FIRST_READ_BYTES
-        } else {
-            READ_BYTES
-        });
+/// The stream with what was read from it and what is on its way into it.
+struct Channel<S> {
+    stream: S,
+    input: BytesMut,
+    /// Taken out of the outbox, being written.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// The stream has taken everything, and may not have passed it on: TLS keeps some, a socket nothing.
+    unflushed: bool,
+}
+
+/// What [`Channel::exchange`] came to.
+enum Exchanged {
+    /// There is more input.
+    Read,
+    /// All output is written.
+    Wrote,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
+    fn new(stream: S) -> Channel<S> {
+        Channel {
+            stream,
+            input: BytesMut::new(),
+            unsent: Vec::new(),
+            sent: 0,
+            unflushed: false,
+        }
     }
-    match reader.read_buf(input).await? {
-        0 => Err(Ended::Closed),
-        read => Ok(read),
+
+    fn is_drained(&self) -> bool {
+        self.unsent.is_empty() && !self.unflushed
+    }
+
+    /// Writes as much as the stream takes now, without waiting.
+    async fn write_now(&mut self, worker: &WorkerStats) -> io::Result<()> {
+        let once = |cx: &mut Context<'_>| match self.poll_write(cx, worker) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+        };
+        poll_fn(once).await
+    }
+
+    /// Writes what there is to write; if there is nothing, reads, if that is wanted. Whoever does not
+    /// take its answers is not read. Nothing is lost when this is dropped before it is ready.
+    async fn exchange(&mut self, reads: bool, worker: &WorkerStats) -> Result<Exchanged, Ended> {
+        if !self.is_drained() {
+            poll_fn(|cx| self.poll_write(cx, worker)).await?;
+            return Ok(Exchanged::Wrote);
+        }
+        if !reads {
+            return pending().await;
+        }
+        let read = self.read_some().await?;
+        worker
+            .bytes_received
+            .fetch_add(read as u64, Ordering::Relaxed);
+        Ok(Exchanged::Read)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, worker: &WorkerStats) -> Poll<io::Result<()>> {
+        while self.sent < self.unsent.len() {
+            let rest = &self.unsent[self.sent..];
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += written;
+            self.unflushed = true;
+            worker
+                .bytes_sent
+                .fetch_add(written as u64, Ordering::Relaxed);
+        }
+        self.sent = 0;
+        if self.unsent.capacity() > READ_BYTES {
+            self.unsent = Vec::new();
+        }
+        self.unsent.clear();
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what is there, at least one byte.
+    async fn read_some(&mut self) -> Result<usize, Ended> {
+        let input = &mut self.input;
+        if input.capacity() - input.len() < FIRST_READ_BYTES {
+            // A client that filled the buffer gets a larger one; an idle one keeps little.
+            input.reserve(if input.is_empty() {
+                FIRST_READ_BYTES
+            } else {
+                READ_BYTES
+            });
+        }
+        match self.stream.read_buf(input).await? {
+            0 => Err(Ended::Closed),
+            read => Ok(read),
+        }
     }
 }

@@ -8,8 +8,7 @@ mod text;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::serve::client::{Client, Phase};
@@ -112,7 +111,7 @@ pub async fn serve(
     client: &Client,
     worker: &WorkerStats,
     word: Word,
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     input: &[u8],
 ) -> Result<(), Ended> {
     worker.note_turn(1, 0, 0, 0);
@@ -137,7 +136,7 @@ pub async fn serve(
 async fn exchange(
     service: &Arc<Service>,
     word: Word,
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     input: &[u8],
 ) -> Result<(), Ended> {
     let allowed = service.facts.words.allow(word.letters());
@@ -155,6 +154,7 @@ async fn exchange(
         false => text::not_allowed(word),
     };
     stream.write_all(text.as_bytes()).await?;
+    stream.flush().await?;
     Ok(())
 }
 
@@ -170,7 +170,7 @@ async fn answer(service: &Arc<Service>, word: Word) -> Result<String, Ended> {
 }
 
 /// The eight bytes that follow `stmk`.
-async fn read_mask(stream: &mut TcpStream, first: &[u8]) -> Result<[u8; 8], Ended> {
+async fn read_mask(stream: &mut (impl AsyncRead + Unpin), first: &[u8]) -> Result<[u8; 8], Ended> {
     let mut mask = [0; 8];
     let have = first.len().min(mask.len());
     mask[..have].copy_from_slice(&first[..have]);
