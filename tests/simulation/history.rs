@@ -213,6 +213,8 @@ pub(crate) enum AtLeader {
     },
     /// A packet of the observer has arrived.
     Received { link: Link, packet: Received },
+    /// The observer has sent what would hurt a real ensemble, or what is no packet at all.
+    Harmed { link: Link, how: String },
     /// The connection has ended at this side.
     Gone { link: Link },
 }
@@ -290,10 +292,28 @@ pub(crate) enum AtObserver {
         /// The newest transaction of the mirror.
         zxid: Zxid,
     },
+    /// A snapshot has taken the place of the mirror's tree while clients were held. Where it is not recorded,
+    /// that counts as done with the next [`AtObserver::Attached`].
+    TookOver {
+        /// The newest transaction of the tree that went.
+        from: Zxid,
+        /// That of the tree that came.
+        to: Zxid,
+    },
     /// Clients are not served any more and their connections are closed.
     GaveUp { reason: String },
     /// Somebody has looked into the mirror.
     Seen(Sight),
+    /// Somebody has looked at a queue or a table that a peer can fill.
+    Gauge {
+        name: String,
+        /// How much it holds.
+        value: u64,
+        /// How much it may hold.
+        bound: u64,
+        /// What it may hold when every connection is closed and nothing is on its way.
+        at_rest: u64,
+    },
 }
 
 /// The mirror at one moment.
