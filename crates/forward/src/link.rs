@@ -171,20 +171,7 @@ impl Link {
     ) -> std::io::Result<(Link, JoinHandle<()>)> {
         let network = Arc::new(Tcp);
         let (link, life, apply) = Link::assemble(settings, candidates, mirror, answers, network);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let apply_thread = thread::Builder::new()
-            .name("apply".into())
-            .spawn(move || apply.run_blocking())?;
-        let link_thread = thread::Builder::new().name("link".into()).spawn(move || {
-            runtime.block_on(life.run());
-            // The queue's sender went with the life, so this thread comes to its end.
-            if apply_thread.join().is_err() {
-                tracing::error!("the apply thread ended in a panic");
-            }
-        })?;
-        Ok((link, link_thread))
+        Ok((link, life.start(apply)?))
     }
 
     /// Wires a link together and starts nothing: its two lives are the caller's to run, on threads of
@@ -300,6 +287,26 @@ pub struct LinkLife {
 }
 
 impl LinkLife {
+    /// Runs this life and that of the apply thread on threads of their own; the first ends after the second.
+    ///
+    /// # Errors
+    /// When the threads or their runtime cannot be made.
+    pub fn start(self, apply: ApplyLife) -> std::io::Result<JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let apply_thread = thread::Builder::new()
+            .name("apply".into())
+            .spawn(move || apply.run_blocking())?;
+        thread::Builder::new().name("link".into()).spawn(move || {
+            runtime.block_on(self.run());
+            // The queue's sender went with the life, so this thread comes to its end.
+            if apply_thread.join().is_err() {
+                tracing::error!("the apply thread ended in a panic");
+            }
+        })
+    }
+
     /// Finds a master, follows it, loses it, and begins again, until [`Link::stop`] or until every [`Link`] is
     /// dropped.
     pub async fn run(mut self) {

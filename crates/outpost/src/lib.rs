@@ -19,7 +19,10 @@ use std::sync::atomic::AtomicI64;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use outpost_forward::{Candidates, Link, LinkSettings};
+use outpost_forward::network::Tcp;
+use outpost_forward::{
+    Answers, ApplyLife, Candidates, Link, LinkLife, LinkSettings, Network, clock,
+};
 use outpost_mirror::acl::AclRules;
 use outpost_mirror::{Mirror, TreeOptions};
 use outpost_wire::membership::Endpoint;
@@ -36,6 +39,7 @@ use crate::serve::auth::AuthRules;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
 use crate::serve::outstanding::Outstanding;
+use crate::serve::session_ids::{self, RandomBytes};
 use crate::serve::throttle::TokenBucket;
 use crate::serve::validate::Gate;
 use crate::serve::{ServeSettings, Service, Workers};
@@ -95,50 +99,23 @@ impl Outpost {
             None => None,
         };
         let (admin, metrics) = (bind_admin(&config).await, bind_metrics(&config).await?);
-        let tree = TreeOptions {
-            extended_types: config.agreed.extended_types,
-            compare_digests: config.agreed.digest,
+        let surroundings = Surroundings {
+            network: Arc::new(Tcp),
+            session_id_bytes: session_ids::system_bytes,
+            client_port: clients.as_ref().and_then(port_of),
         };
-        let mirror = Arc::new(Mirror::with_options(tree));
-        let stats = Arc::new(Stats::new(config.workers.get()));
-        let local_sessions = Arc::new(LocalSessions::new(LocalSessionRules {
-            enabled: config.agreed.local_sessions,
-            upgrading: config.agreed.local_sessions_upgrading,
-        }));
-        let table = Arc::new(Clients::new(
-            acl_rules(&config),
-            config.clients.outbox_bytes_max,
-            Arc::clone(&local_sessions),
-            Arc::clone(&stats),
-        ));
-        let (link, link_thread) = Link::start(
-            link_settings(&config, tree),
-            candidates(&config),
-            Arc::clone(&mirror),
-            Arc::clone(&table) as Arc<_>,
-        )?;
-        let service = Arc::new(Service {
-            settings: serve_settings(&config),
-            gate: gate(&config),
-            mirror,
+        let Parts {
+            service,
             link,
-            clients: table,
-            local_sessions,
-            outstanding: Arc::new(outstanding(&config)),
-            connect_tokens: connect_tokens(&config),
-            stats,
-            facts: Facts::new(&config, clients.as_ref().and_then(port_of)),
-            readiness: Readiness::default(),
-            listings: Semaphore::new(limits::LISTINGS_MAX),
-            trace_mask: AtomicI64::new(TRACE_MASK),
-        });
+            apply,
+        } = assemble(&config, surroundings, |answers| answers);
         Ok(Outpost {
             config,
             service,
             clients,
             admin,
             metrics,
-            link_thread,
+            link_thread: link.start(apply)?,
         })
     }
 
@@ -211,6 +188,79 @@ impl Outpost {
         operators.stop().await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// What an observer finds around it.
+pub struct Surroundings {
+    /// The way to learner masters.
+    pub network: Arc<dyn Network>,
+    /// What session ids are made of.
+    pub session_id_bytes: RandomBytes,
+    /// Where clients connect, to be shown.
+    pub client_port: Option<u16>,
+}
+
+/// An observer without its sockets and threads: all parts, wired together and at rest.
+pub struct Parts {
+    /// What every connection uses.
+    pub service: Arc<Service>,
+    /// To be run, as long as the observer is to live.
+    pub link: LinkLife,
+    /// Likewise.
+    pub apply: ApplyLife,
+}
+
+/// Wires the parts of an observer together. `front` is handed whoever takes what the ensemble says to clients,
+/// and may put another in front of it.
+pub fn assemble(
+    config: &Config,
+    surroundings: Surroundings,
+    front: impl FnOnce(Arc<dyn Answers>) -> Arc<dyn Answers>,
+) -> Parts {
+    let tree = TreeOptions {
+        extended_types: config.agreed.extended_types,
+        compare_digests: config.agreed.digest,
+    };
+    let mirror = Arc::new(Mirror::with_options(tree));
+    let stats = Arc::new(Stats::new(config.workers.get()));
+    let local_sessions = Arc::new(LocalSessions::new(LocalSessionRules {
+        enabled: config.agreed.local_sessions,
+        upgrading: config.agreed.local_sessions_upgrading,
+    }));
+    let clients = Arc::new(Clients::new(
+        acl_rules(config),
+        config.clients.outbox_bytes_max,
+        Arc::clone(&local_sessions),
+        Arc::clone(&stats),
+    ));
+    let (link, link_life, apply) = Link::assemble(
+        link_settings(config, tree),
+        candidates(config),
+        Arc::clone(&mirror),
+        front(Arc::clone(&clients) as Arc<_>),
+        surroundings.network,
+    );
+    let service = Arc::new(Service {
+        settings: serve_settings(config),
+        session_id_bytes: surroundings.session_id_bytes,
+        gate: gate(config),
+        mirror,
+        link,
+        clients,
+        local_sessions,
+        outstanding: Arc::new(outstanding(config)),
+        connect_tokens: connect_tokens(config),
+        stats,
+        facts: Facts::new(config, surroundings.client_port),
+        readiness: Readiness::default(),
+        listings: Semaphore::new(limits::LISTINGS_MAX),
+        trace_mask: AtomicI64::new(TRACE_MASK),
+    });
+    Parts {
+        service,
+        link: link_life,
+        apply,
     }
 }
 
@@ -299,9 +349,7 @@ async fn sweep_local_sessions(
             () = &mut stopped => return,
             () = tokio::time::sleep(tick) => {}
         }
-        service
-            .local_sessions
-            .sweep(&service.clients, Instant::now());
+        service.local_sessions.sweep(&service.clients, clock::now());
     }
 }
 
@@ -447,7 +495,7 @@ fn outstanding(config: &Config) -> Outstanding {
 
 fn connect_tokens(config: &Config) -> Option<Mutex<TokenBucket>> {
     let rules = config.clients.connect_throttle?;
-    Some(Mutex::new(TokenBucket::new(rules, Instant::now())))
+    Some(Mutex::new(TokenBucket::new(rules, clock::now())))
 }
 
 fn gate(config: &Config) -> Gate {

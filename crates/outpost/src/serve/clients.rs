@@ -96,12 +96,12 @@ impl Clients {
         self.by_origin.get(&origin).map(|entry| Arc::clone(&entry))
     }
 
-    /// All connections, at some moment.
+    /// All connections, at some moment, in the order in which they came.
     pub fn all(&self) -> Vec<Arc<Client>> {
-        self.by_origin
-            .iter()
-            .map(|entry| Arc::clone(entry.value()))
-            .collect()
+        let clients = self.by_origin.iter();
+        let mut all: Vec<_> = clients.map(|entry| Arc::clone(entry.value())).collect();
+        all.sort_unstable_by_key(|client| client.origin.0);
+        all
     }
 
     /// Number of connections.

@@ -88,7 +88,11 @@ impl Opening<'_> {
         let clients = &self.service.clients;
         let sessions = self.view.tree.sessions();
         let local = self.service.local_sessions.rules.enabled;
-        let session = new_session_id(self.service.settings.server_id, random_bytes, |id| {
+        let (server, random) = (
+            self.service.settings.server_id,
+            self.service.session_id_bytes,
+        );
+        let session = new_session_id(server, random, |id| {
             sessions.contains_key(&id) || clients.has_session(id)
         });
         self.client.set_session(session, timeout_ms, local);
@@ -157,14 +161,4 @@ pub fn create_session(client: &Client, attachment: Attachment) -> Request {
         body: Bytes::copy_from_slice(&client.timeout_ms().to_be_bytes()),
         authinfo: None,
     }
-}
-
-fn random_bytes() -> [u8; 8] {
-    let mut bytes = [0; 8];
-    // Fails only where the system has no source of randomness at all; ids are then merely checked
-    // against the known ones.
-    if getrandom::fill(&mut bytes).is_err() {
-        bytes = fastrand::u64(..).to_be_bytes();
-    }
-    bytes
 }

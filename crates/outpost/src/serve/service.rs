@@ -16,6 +16,7 @@ use crate::serve::auth::AuthRules;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::LocalSessions;
 use crate::serve::outstanding::Outstanding;
+use crate::serve::session_ids::RandomBytes;
 use crate::serve::throttle::{TokenBucket, Wish};
 use crate::serve::validate::Gate;
 use crate::stats::Stats;
@@ -59,6 +60,8 @@ pub struct Service {
     pub outstanding: Arc<Outstanding>,
     /// What connect requests draw from, if they are throttled.
     pub connect_tokens: Option<Mutex<TokenBucket>>,
+    /// What session ids are made of.
+    pub session_id_bytes: RandomBytes,
     /// What may be forwarded.
     pub gate: Gate,
     /// Figures.

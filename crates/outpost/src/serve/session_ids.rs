@@ -8,6 +8,20 @@ use outpost_wire::{ServerId, SessionId};
 /// Owner that marks a container znode, so no session may have it.
 const CONTAINER_MARK: i64 = i64::MIN;
 
+/// Where the unpredictable bytes of session ids come from.
+pub type RandomBytes = fn() -> [u8; 8];
+
+/// Unpredictable bytes from the system.
+pub fn system_bytes() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    // Fails only where the system has no source of randomness at all; ids are then merely checked
+    // against the known ones.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = fastrand::u64(..).to_be_bytes();
+    }
+    bytes
+}
+
 /// Makes an id of which `is_known` knows nothing. `random` hands out eight random bytes.
 pub fn new_session_id(
     server: ServerId,
