@@ -38,7 +38,7 @@ use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteG
 pub use acl::{AclRules, allows};
 pub use applied::{Applied, DigestCheck, Divergence, SubResult, TxnResult, WatchEvent};
 pub use catch_up::SetWatches;
-pub use difference::fire_difference;
+pub use difference::Difference;
 pub use load::{LoadError, TreeBuilder};
 pub use quota::{QuotaLimits, QuotaUsage};
 pub use tree::{NodeRef, Tree, TreeOptions};

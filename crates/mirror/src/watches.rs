@@ -207,17 +207,22 @@ impl Watches {
         fired.dedup();
     }
 
-    /// Every watched path, and whether there is a recursive watch on it.
-    pub(crate) fn watched_paths(&self) -> BTreeMap<BString, bool> {
-        let mut paths = BTreeMap::new();
+    /// Number of watched paths.
+    pub(crate) fn path_count(&self) -> usize {
+        let paths = self.paths.iter();
+        paths.map(|shard| shard.lock().table.len()).sum()
+    }
+
+    /// Calls `f` with every watched path and whether there is a recursive watch on it, in no particular
+    /// order. The path's shard is locked meanwhile.
+    pub(crate) fn for_each_path(&self, mut f: impl FnMut(&BStr, bool)) {
         for shard in &self.paths {
             for watched in &shard.lock().table {
                 let mut flags = 0;
                 watched.by.for_each(|_, of_one| flags |= of_one);
-                paths.insert(BString::from(&*watched.path), flags & DATA_RECURSIVE != 0);
+                f(watched.path.as_bstr(), flags & DATA_RECURSIVE != 0);
             }
         }
-        paths
     }
 
     fn trigger_exact(&self, path: &BStr, tables: Flags, fired: &mut Fired) {
