@@ -11,6 +11,7 @@ use outpost_wire::proto::{CreateRequest, SetDataRequest};
 use outpost_wire::quorum::{ForwardedRequest, QuorumPacket};
 use outpost_wire::{Acl, ErrorCode, Id, OpCode, Record, ServerId, SessionId, Xid, Zxid};
 
+use crate::deed::Deed;
 use crate::leader::{Inheritance, Leader, Outcome, Output};
 use crate::learner::LearnerKey;
 use crate::settings::LeaderSettings;
@@ -115,6 +116,15 @@ impl Ensemble {
         }
     }
 
+    /// Changes how this leader and all later ones behave. How long a tick is, and how many transactions are
+    /// kept, is settled when a leader takes office.
+    pub fn change_settings(&mut self, change: impl Fn(&mut LeaderSettings)) {
+        change(&mut self.settings.leader);
+        if let Some(leader) = self.leader_mut() {
+            change(leader.settings_mut());
+        }
+    }
+
     /// Ends the leadership and elects `next`, or whoever follows the leader by id. False if that server
     /// is not up, or there is no quorum.
     pub fn elect(&mut self, now_ms: i64, next: Option<ServerId>, uncommitted: Uncommitted) -> bool {
@@ -180,7 +190,9 @@ impl Ensemble {
 
     /// A learner's connection is gone, or is to be cut.
     pub fn disconnect(&mut self, key: LearnerKey) {
-        self.links.remove(&key);
+        if self.links.remove(&key) {
+            self.settings.leader.witness.tell(|| Deed::Parted(key));
+        }
         if let Some(leader) = self.leader_mut() {
             leader.disconnect(key);
         }
@@ -213,8 +225,8 @@ impl Ensemble {
             return Some((key, Output::Close));
         }
         let (key, output) = self.leader_mut()?.poll_output()?;
-        if output == Output::Close {
-            self.links.remove(&key);
+        if output == Output::Close && self.links.remove(&key) {
+            self.settings.leader.witness.tell(|| Deed::Parted(key));
         }
         Some((key, output))
     }
@@ -328,8 +340,10 @@ impl Ensemble {
 
     fn end_leadership(&mut self, uncommitted: Uncommitted) {
         let ended = std::mem::replace(&mut self.leadership, Leadership::Changing);
+        let witness = &self.settings.leader.witness;
         let inherited = match ended {
             Leadership::Leads(leader) => {
+                witness.tell(|| Deed::LeftOffice { uncommitted });
                 leader.into_inheritance(uncommitted == Uncommitted::Committed)
             }
             Leadership::Election { inherited, .. } | Leadership::NoQuorum { inherited } => {
@@ -337,7 +351,10 @@ impl Ensemble {
             }
             Leadership::Changing => return,
         };
-        self.closing.extend(std::mem::take(&mut self.links));
+        for link in std::mem::take(&mut self.links) {
+            witness.tell(|| Deed::Parted(link));
+            self.closing.push_back(link);
+        }
         self.leadership = Leadership::NoQuorum { inherited };
     }
 

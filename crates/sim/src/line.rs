@@ -60,6 +60,7 @@ pub(crate) async fn read_packets(
         }
         let arrival = travelling.next_arrival();
         tokio::select! {
+            biased;
             read = read_some(&mut socket, &mut input), if travelling.has_room() => {
                 if let Err(error) = read.and_then(|()| travelling.take_all(&mut input)) {
                     tracing::debug!(?key, %error, "a learner's connection ends");

@@ -1,24 +1,25 @@
-//! An ensemble on real sockets: ports on the loopback, and a distance to whoever connects.
+//! An ensemble that can be reached: at ports on the loopback with a distance to whoever connects, or on a
+//! network in memory.
 //!
 //! One task owns the [`Ensemble`] and two more carry each learner's packets, one per direction.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bstr::BString;
-use outpost_wire::membership::{Address, Member, Membership, Role};
+use outpost_wire::membership::Membership;
 use outpost_wire::{ErrorCode, ServerId, Zxid};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::ensemble::{Ensemble, EnsembleSettings, Uncommitted};
+use crate::fabric::Fabric;
 use crate::leader::{Leader, Output};
 use crate::learner::LearnerKey;
 use crate::line::{self, Inward, Outward};
+use crate::ports::{FabricPorts, Ports, TcpPorts};
 use crate::settings::LeaderSettings;
 
 /// Packets from learners that may wait for the ensemble; their connections wait when it is full.
@@ -27,16 +28,14 @@ const INWARD_MAX: usize = 1_024;
 const INWARD_AT_ONCE: usize = 256;
 /// Commands that may wait; whoever gives one more waits.
 const COMMANDS_MAX: usize = 64;
-/// How long nobody is accepted after that has failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 128;
 
 /// What a server of ensembles is told at its start.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// Number of servers, all of them voters, with ids from 1 on.
     pub voters: u16,
+    /// The ensemble's time at the start, ms since 1970; `None` for the wall clock's.
+    pub started_ms: Option<i64>,
     /// How leaders behave.
     pub leader: LeaderSettings,
     /// How long an election takes.
@@ -54,6 +53,7 @@ impl Default for ServerOptions {
     fn default() -> ServerOptions {
         ServerOptions {
             voters: 3,
+            started_ms: None,
             leader: LeaderSettings::default(),
             election: Duration::from_millis(300),
             wan_delay: Duration::ZERO,
@@ -82,22 +82,17 @@ impl EnsembleServer {
     /// # Errors
     /// When no ports can be had.
     pub async fn start(options: ServerOptions) -> io::Result<EnsembleServer> {
-        let mut ports = BTreeMap::new();
-        let mut membership = Membership::default();
-        for id in (1..=i64::from(options.voters)).map(ServerId) {
-            let port = Port::reserve()?;
-            membership.members.insert(id, port.member(id));
-            ports.insert(id, port);
-        }
-        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
-        let mut driver = Driver::new(options, membership.clone(), ports);
+        let (ports, membership) = TcpPorts::reserve(options.voters)?;
+        let mut driver = Driver::new(options, membership, ports);
         driver.listen()?;
-        let task = tokio::spawn(driver.run(commands));
-        Ok(EnsembleServer {
-            membership,
-            commands: sender,
-            task,
-        })
+        Ok(driver.start())
+    }
+
+    /// The same on a network in memory, where every server has a host of its own. Then nothing of the ensemble
+    /// depends on chance, nor on any clock but the runtime's, if [`ServerOptions::started_ms`] says when it is.
+    pub fn start_on(fabric: &Fabric, options: ServerOptions) -> EnsembleServer {
+        let (ports, membership) = FabricPorts::new(options.voters, fabric.clone());
+        Driver::new(options, membership, ports).start()
     }
 
     /// The servers with their addresses. It does not change.
@@ -161,67 +156,6 @@ impl EnsembleServer {
     }
 }
 
-/// A server's quorum port: its own, whether or not it listens there.
-struct Port {
-    address: SocketAddr,
-    /// Bound and silent, so that connecting is refused; `None` while the server listens.
-    silent: Option<TcpSocket>,
-    /// Keeps the election port from being given to anybody else.
-    election: TcpSocket,
-}
-
-impl Port {
-    fn reserve() -> io::Result<Port> {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let silent = bind(any)?;
-        let address = silent.local_addr()?;
-        Ok(Port {
-            address,
-            silent: Some(silent),
-            election: bind(any)?,
-        })
-    }
-
-    fn member(&self, id: ServerId) -> Member {
-        let address = Address {
-            host: self.address.ip().to_string(),
-            quorum_port: self.address.port(),
-            election_port: self
-                .election
-                .local_addr()
-                .map_or(0, |address| address.port()),
-        };
-        Member {
-            id,
-            addresses: vec![address],
-            role: Role::Participant,
-            client: None,
-            secure_client: None,
-        }
-    }
-
-    fn listen(&mut self) -> io::Result<TcpListener> {
-        let socket = match self.silent.take() {
-            Some(socket) => socket,
-            None => bind(self.address)?,
-        };
-        socket.listen(BACKLOG)
-    }
-
-    /// To be called once the listener is gone. If it fails, [`Port::listen`] binds anew.
-    fn fall_silent(&mut self) {
-        self.silent = bind(self.address).ok();
-    }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    // Connections of the last leadership may linger.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
 /// The ensemble's time: the wall clock at the start, and from there on the runtime's.
 struct Clock {
     started: Instant,
@@ -229,13 +163,11 @@ struct Clock {
 }
 
 impl Clock {
-    fn new() -> Clock {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+    fn new(started_ms: Option<i64>) -> Clock {
+        let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH);
         Clock {
             started: Instant::now(),
-            started_ms: millis(since_1970),
+            started_ms: started_ms.unwrap_or_else(|| millis(since_1970().unwrap_or_default())),
         }
     }
 
@@ -254,12 +186,11 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// The task that owns the ensemble.
-struct Driver {
+struct Driver<P> {
     ensemble: Ensemble,
     clock: Clock,
     options: ServerOptions,
-    ports: BTreeMap<ServerId, Port>,
-    listening: Option<(ServerId, TcpListener)>,
+    ports: P,
     links: BTreeMap<LearnerKey, Link>,
     /// Ends with the driver, and so do all connections.
     tasks: JoinSet<()>,
@@ -274,13 +205,9 @@ struct Link {
     writer: AbortHandle,
 }
 
-impl Driver {
-    fn new(
-        options: ServerOptions,
-        membership: Membership,
-        ports: BTreeMap<ServerId, Port>,
-    ) -> Driver {
-        let clock = Clock::new();
+impl<P: Ports> Driver<P> {
+    fn new(options: ServerOptions, membership: Membership, ports: P) -> Driver<P> {
+        let clock = Clock::new(options.started_ms);
         let settings = EnsembleSettings {
             membership,
             leader: options.leader.clone(),
@@ -292,11 +219,19 @@ impl Driver {
             clock,
             options,
             ports,
-            listening: None,
             links: BTreeMap::new(),
             tasks: JoinSet::new(),
             inward,
             arrivals,
+        }
+    }
+
+    fn start(self) -> EnsembleServer {
+        let (commands, to_do) = mpsc::channel(COMMANDS_MAX);
+        EnsembleServer {
+            membership: self.ensemble.membership().clone(),
+            commands,
+            task: tokio::spawn(self.run(to_do)),
         }
     }
 
@@ -311,61 +246,44 @@ impl Driver {
                 .next_timeout_ms()
                 .map(|at_ms| self.clock.instant(at_ms));
             tokio::select! {
-                accepted = accept(self.listening.as_ref()) => match accepted {
-                    Ok(socket) => self.connected(socket),
-                    Err(error) => tracing::warn!(%error, "a learner could not connect"),
-                },
-                Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
+                // In one order always, so that one course of events leads to the same next one always.
+                biased;
+                () = line::sleep_until_some(timeout) => {
+                    self.ensemble.handle_timeout(self.clock.now_ms());
+                }
                 command = commands.recv() => match command {
                     Some(command) => command(&mut self.ensemble, self.clock.now_ms()),
                     None => return,
                 },
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
-                () = line::sleep_until_some(timeout) => {
-                    self.ensemble.handle_timeout(self.clock.now_ms());
-                }
+                accepted = self.ports.accept() => match accepted {
+                    Ok(stream) => self.connected(stream),
+                    Err(error) => tracing::warn!(%error, "a learner could not connect"),
+                },
+                Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
             }
         }
     }
 
     /// Listens where the leader's port is, and nowhere else.
     fn listen(&mut self) -> io::Result<()> {
-        let leader = self.ensemble.leader().map(Leader::id);
-        let listening = self.listening.as_ref().map(|(server, _)| *server);
-        if leader == listening {
-            return Ok(());
-        }
-        if let Some((server, listener)) = self.listening.take() {
-            drop(listener);
-            if let Some(port) = self.ports.get_mut(&server) {
-                port.fall_silent();
-            }
-        }
-        if let Some(leader) = leader
-            && let Some(port) = self.ports.get_mut(&leader)
-        {
-            self.listening = Some((leader, port.listen()?));
-        }
-        Ok(())
+        self.ports.listen(self.ensemble.leader().map(Leader::id))
     }
 
-    fn connected(&mut self, socket: TcpStream) {
-        let Some((server, _)) = &self.listening else {
+    fn connected(&mut self, stream: P::Stream) {
+        let Some(server) = self.ports.listening() else {
             return;
         };
-        let Some(key) = self.ensemble.connect(self.clock.now_ms(), *server) else {
+        let Some(key) = self.ensemble.connect(self.clock.now_ms(), server) else {
             return;
         };
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a learner's socket cannot be set up");
-        }
         let options = &self.options;
         let (outward, queue) = Outward::new(
             options.wan_delay,
             options.link_packets_max,
             options.link_bytes_max,
         );
-        let (reader, writer) = socket.into_split();
+        let (reader, writer) = tokio::io::split(stream);
         let reading = line::read_packets(key, reader, options.wan_delay, self.inward.clone());
         let writing = line::write_outputs(key, writer, queue, self.inward.clone());
         let reader = self.tasks.spawn(reading);
@@ -423,19 +341,5 @@ impl Driver {
             link.reader.abort();
             link.writer.abort();
         }
-    }
-}
-
-async fn accept(listening: Option<&(ServerId, TcpListener)>) -> io::Result<TcpStream> {
-    match listening {
-        Some((_, listener)) => match listener.accept().await {
-            Ok((socket, _)) => Ok(socket),
-            Err(error) => {
-                // Out of file descriptors, most likely, and so it stays for a while.
-                sleep(ACCEPT_PAUSE).await;
-                Err(error)
-            }
-        },
-        None => std::future::pending().await,
     }
 }

@@ -2,6 +2,8 @@
 
 use outpost_mirror::{AclRules, TreeOptions};
 
+use crate::deed::Witness;
+
 /// How a simulated leader behaves. The defaults are ZooKeeper's, with commits that take no time.
 #[derive(Debug, Clone)]
 pub struct LeaderSettings {
@@ -24,6 +26,8 @@ pub struct LeaderSettings {
     pub commit_delay_ms: i64,
     /// How often containers and TTL znodes are looked through (`znode.container.checkIntervalMs`), ms.
     pub reap_interval_ms: i64,
+    /// Who is told what happens.
+    pub witness: Witness,
     /// How ACLs are read, and which schemes may stand in them.
     pub acl: AclRules,
     /// How the tree behaves; `extended_types` allows TTL znodes.
@@ -58,6 +62,7 @@ impl Default for LeaderSettings {
             digests: true,
             commit_delay_ms: 0,
             reap_interval_ms: 60_000,
+            witness: Witness::default(),
             acl: AclRules::default(),
             tree: TreeOptions::default(),
         }

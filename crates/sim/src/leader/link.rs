@@ -5,6 +5,7 @@ use outpost_wire::quorum::{ForwardedRequest, LearnerInfo, PacketType, QuorumPack
 use outpost_wire::{DecodeError, OpCode, Reader, SessionId, Zxid};
 
 use super::{Harm, Leader, Output};
+use crate::deed::Deed;
 use crate::learner::{self, LearnerKey, Phase};
 use crate::prep::Request;
 use crate::sessions::Owner;
@@ -70,6 +71,12 @@ impl Leader {
             Plan::Snap { zxid, from } => (PacketType::Snap, zxid, from),
         };
         tracing::debug!(?key, ?plan, theirs = %packet.zxid, "synchronising a learner");
+        self.settings.witness.tell(|| Deed::Synchronizes {
+            learner: key,
+            presented: packet.zxid,
+            by: kind,
+            zxid,
+        });
         self.send(key, QuorumPacket::new(kind, zxid, None));
         if kind == PacketType::Snap {
             self.output
@@ -122,7 +129,7 @@ impl Leader {
                 }
                 Ok(())
             }
-            Some(PacketType::Ping) => self.pinged(now_ms, packet),
+            Some(PacketType::Ping) => self.pinged(now_ms, key, packet),
             Some(PacketType::Revalidate) => self.revalidate(now_ms, key, packet),
             Some(PacketType::Request) => self.requested(now_ms, key, packet),
             _ => {
@@ -132,14 +139,25 @@ impl Leader {
         }
     }
 
-    fn pinged(&mut self, now_ms: i64, packet: &QuorumPacket) -> Result<(), &'static str> {
+    fn pinged(
+        &mut self,
+        now_ms: i64,
+        key: LearnerKey,
+        packet: &QuorumPacket,
+    ) -> Result<(), &'static str> {
         let data = packet.data.as_deref().ok_or("its PING has null data")?;
         let mut reader = Reader::new(data);
+        let mut touched = Vec::with_capacity(data.len() / TOUCH_BYTES);
         while !reader.rest().is_empty() {
             let (session, timeout_ms) =
                 read_touch(&mut reader).map_err(|_| "its PING cannot be read")?;
             self.sessions.touch(now_ms, session, timeout_ms);
+            touched.push((session, timeout_ms));
         }
+        self.settings.witness.tell(|| Deed::Touched {
+            learner: key,
+            sessions: touched,
+        });
         Ok(())
     }
 
@@ -160,6 +178,12 @@ impl Leader {
                 .sessions
                 .set_owner(session, Owner::Learner(key))
                 .is_ok();
+        self.settings.witness.tell(|| Deed::Revalidated {
+            learner: key,
+            session,
+            timeout_ms,
+            valid,
+        });
         self.send(key, learner::revalidated(packet, session, valid));
         Ok(())
     }
@@ -172,6 +196,12 @@ impl Leader {
     ) -> Result<(), &'static str> {
         let data = packet.data.as_deref().ok_or("its REQUEST has null data")?;
         let forwarded = ForwardedRequest::read(data).map_err(|_| "its REQUEST cannot be read")?;
+        self.settings.witness.tell(|| Deed::Requested {
+            learner: key,
+            session: forwarded.session,
+            cxid: forwarded.cxid,
+            op: forwarded.op,
+        });
         if forwarded.op == OpCode::Sync.code() {
             return self.sync(key, forwarded.session);
         }
@@ -204,6 +234,9 @@ impl Leader {
         Ok(())
     }
 }
+
+/// What a session and its timeout take in a PING.
+const TOUCH_BYTES: usize = 12;
 
 /// A session and its timeout, as PING and REVALIDATE carry them.
 fn read_touch(reader: &mut Reader<'_>) -> Result<(SessionId, i32), DecodeError> {

@@ -15,6 +15,7 @@ use outpost_wire::quorum::{ForwardedRequest, PacketType, QuorumPacket};
 use outpost_wire::{DecodeError, ErrorCode, Id, OpCode, ServerId, SessionId, Writer, Zxid};
 
 use crate::changes::Outstanding;
+use crate::deed::Deed;
 use crate::history::History;
 use crate::learner::{Learner, LearnerKey, Phase};
 use crate::prep::Request;
@@ -132,6 +133,7 @@ impl Leader {
             next_key,
         } = inherited;
         let epoch = epoch + 1;
+        settings.witness.tell(|| Deed::TookOffice { epoch });
         tree.set_last_zxid(Zxid::of_epoch(epoch));
         tree.set_config(membership.to_text().as_bytes(), membership.version, now_ms);
         let mut sessions = Sessions::new(settings.tick_ms);
@@ -251,6 +253,7 @@ impl Leader {
         self.commit_due(now_ms);
         while let Some(session) = self.sessions.poll_expired(now_ms) {
             tracing::debug!(%session, "a session expires");
+            self.settings.witness.tell(|| Deed::Expired(session));
             self.sessions.close(session);
             self.ask_oneself(now_ms, session, OpCode::CloseSession, &[]);
         }
@@ -303,6 +306,11 @@ impl Leader {
     /// so after a create with the flag of a container, and after pipelined changes of the root.
     pub fn spoil_next_digest(&mut self) {
         self.spoils_next_digest = true;
+    }
+
+    /// How it behaves.
+    pub(crate) fn settings_mut(&mut self) -> &mut LeaderSettings {
+        &mut self.settings
     }
 
     fn ping(&mut self) {

@@ -7,6 +7,7 @@ use outpost_wire::{OpCode, Record, SessionId, Xid, Zxid};
 
 use super::{Harm, Leader, Outcome, Output};
 use crate::changes::Draft;
+use crate::deed::Deed;
 use crate::history::Committed;
 use crate::learner;
 use crate::prep::{NoTxn, Prep, Prepared, Request};
@@ -123,6 +124,10 @@ impl Leader {
         };
         self.outstanding.committed(zxid);
         let bytes = Bytes::from(self.apply(kind, bytes));
+        self.settings.witness.tell(|| Deed::Committed {
+            zxid,
+            bytes: bytes.clone(),
+        });
         self.history.push(Committed {
             zxid,
             bytes: bytes.clone(),
