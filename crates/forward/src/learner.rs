@@ -22,6 +22,7 @@ use outpost_wire::{Id, Reader, Record, ServerId, SessionId, Writer, Zxid};
 
 use crate::event::Event;
 use crate::lost::Lost;
+use crate::recorder::{Direction, Recorder, Recording};
 use crate::sync::Sync;
 
 /// What one life of the link needs to know beforehand.
@@ -33,8 +34,8 @@ pub struct Settings {
     pub last_zxid: Zxid,
     /// Newest epoch seen so far; a master that offers an older one is refused.
     pub accepted_epoch: u32,
-    /// The leader, where it is the one at the other end: a reconfiguration that names another ends the
-    /// The leader's id, where it is known that the other end is the leader.
+    /// The leader's id, where it is known that the other end is the leader: a reconfiguration that names another
+    /// then ends the link.
     pub master: Option<ServerId>,
     /// Whether the master was found to be of 3.3, which reads the last zxid from OBSERVERINFO.
     pub master_is_legacy: bool,
@@ -61,6 +62,9 @@ pub struct Learner {
     last_zxid: Zxid,
     leader_zxid: Zxid,
     heard: Instant,
+    /// The moment that was told last.
+    now: Instant,
+    recorder: Recorder,
     output: Vec<u8>,
     events: VecDeque<Event>,
 }
@@ -89,6 +93,8 @@ impl Learner {
             last_zxid: settings.last_zxid,
             leader_zxid: settings.last_zxid,
             heard: now,
+            now,
+            recorder: Recorder::new(),
             output: Vec::new(),
             events: VecDeque::new(),
             settings,
@@ -120,7 +126,8 @@ impl Learner {
         self.epoch
     }
 
-    /// The newest zxid that the master is known to have, from its transactions and PINGs.
+    /// The newest zxid that the master is known to have, from its transactions and PINGs, and from what it
+    /// offers when the synchronisation begins.
     pub fn leader_zxid(&self) -> Zxid {
         self.leader_zxid
     }
@@ -131,6 +138,16 @@ impl Learner {
             Phase::Synchronizing(sync) => sync.snapshot_progress(),
             _ => None,
         }
+    }
+
+    /// The last packets of this life, in both directions.
+    pub fn recording(&self) -> Recording {
+        self.recorder.recording()
+    }
+
+    /// Tells the time to what is recorded of the requests that follow.
+    pub fn tell_time(&mut self, now: Instant) {
+        self.now = now;
     }
 
     /// When the link counts as dead unless something comes.
@@ -174,6 +191,7 @@ impl Learner {
         touches: &dyn Fn(&mut Vec<u8>),
     ) -> Result<(), Lost> {
         self.heard = now;
+        self.now = now;
         loop {
             if let Phase::Synchronizing(sync) = &mut self.phase
                 && sync.is_loading()
@@ -185,7 +203,10 @@ impl Learner {
             }
             match QuorumPacket::take(input, self.settings.packet_bytes_max)? {
                 None => return Ok(()),
-                Some(packet) => self.handle_packet(packet, touches)?,
+                Some(packet) => {
+                    self.recorder.record(now, Direction::Received, &packet);
+                    self.handle_packet(packet, touches)?;
+                }
             }
         }
     }
@@ -220,6 +241,7 @@ impl Learner {
     }
 
     fn send(&mut self, packet: &QuorumPacket) {
+        self.recorder.record(self.now, Direction::Sent, packet);
         packet.write(&mut Writer::new(&mut self.output));
     }
 
@@ -290,7 +312,8 @@ impl Learner {
         };
         let step = sync.handle_packet(packet, &mut self.events)?;
         self.last_zxid = sync.last_zxid();
-        self.leader_zxid = self.leader_zxid.max(self.last_zxid);
+        let known = self.last_zxid.max(sync.master_zxid());
+        self.leader_zxid = self.leader_zxid.max(known);
         let ack = QuorumPacket::new(PacketType::Ack, Zxid::of_epoch(self.epoch), None);
         match step {
             Step::More => {}

@@ -77,6 +77,22 @@ impl Lost {
         )
     }
 
+    /// What [`Lost::label`] may answer.
+    pub const LABELS: [&'static str; 12] = [
+        "io",
+        "closed",
+        "silent",
+        "malformed",
+        "misbehaved",
+        "stale_master",
+        "truncated",
+        "hole",
+        "leader_changes",
+        "overrun",
+        "diverged",
+        "stopped",
+    ];
+
     /// A short name for metrics, one for each variant.
     pub fn label(&self) -> &'static str {
         match self {

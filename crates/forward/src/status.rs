@@ -1,14 +1,20 @@
 //! How the link is doing: plain numbers, written by the link and apply threads, read by whoever shows them.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use outpost_wire::Zxid;
 use parking_lot::Mutex;
 
 use crate::candidates::Candidate;
 use crate::clock;
+use crate::freshness::Freshness;
+use crate::histogram::Histogram;
 use crate::latencies::Latencies;
+use crate::losses::{CaughtUp, Loss, LossReport, Losses, Outcome};
+use crate::lost::Lost;
+use crate::recorder::Recording;
+use crate::tally::Tally;
 
 /// What the link is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +39,40 @@ pub struct Master {
     pub since: Instant,
 }
 
+/// One life of the link, from the answer to OBSERVERINFO on.
+#[derive(Debug, Clone)]
+struct Life {
+    master: Master,
+    followed: Option<Instant>,
+    /// Transactions applied, and snapshots taken over, before it.
+    txns_before: u64,
+    snapshots_before: u64,
+}
+
+/// A link that is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reattached {
+    /// How long nothing was followed.
+    pub after: Duration,
+    /// Clients that have kept their connection; `None`: they had been given up before.
+    pub kept: Option<u64>,
+    /// How the mirror caught up.
+    pub by: CaughtUp,
+}
+
 /// Numbers about the link, since the start of the process.
 #[derive(Debug)]
 pub struct LinkStatus {
-    started: Instant,
-    /// How long the mirror counts as level with a leader that says nothing.
-    silence_max: Duration,
     state: AtomicU8,
-    leader_zxid: AtomicI64,
-    applied_zxid: AtomicI64,
-    /// Milliseconds after `started` at which the mirror was last known to be level with the leader.
-    level_ms: AtomicU64,
+    freshness: Mutex<Freshness>,
     master: Mutex<Option<Master>>,
+    /// The present life of the link, or the last.
+    life: Mutex<Option<Life>>,
+    /// The last packets of a life that has ended, until its loss is noted.
+    recording: Mutex<Recording>,
+    losses_kept: Mutex<Losses>,
+    /// Since when nothing is followed.
+    detached_since: Mutex<Option<Instant>>,
     /// Why the last link ended, and when.
     last_loss: Mutex<Option<(String, Instant)>>,
     /// Whether the leader announced no membership: it is older than 3.5.
@@ -63,6 +91,14 @@ pub struct LinkStatus {
     pub attachments: AtomicU64,
     /// How often a link was lost.
     pub losses: AtomicU64,
+    /// Times from a loss of the link until writes were served again.
+    pub reattach: Histogram,
+    /// Clients that kept their connection over a loss of the link, each counted at every loss.
+    pub clients_kept: AtomicU64,
+    /// Requests that were in flight at a loss of the link and were found in what came afterwards.
+    pub writes_answered: AtomicU64,
+    /// Requests that were in flight at a loss of the link and whose fate cannot be known.
+    pub writes_unknown: AtomicU64,
     /// Snapshots received whole.
     pub snapshots: AtomicU64,
     /// Requests forwarded, of all kinds.
@@ -88,14 +124,15 @@ pub struct LinkStatus {
 
 impl LinkStatus {
     pub(crate) fn new(silence_max: Duration) -> LinkStatus {
+        let started = clock::now();
         LinkStatus {
-            started: clock::now(),
-            silence_max,
             state: AtomicU8::new(LinkState::Seeking as u8),
-            leader_zxid: AtomicI64::new(0),
-            applied_zxid: AtomicI64::new(0),
-            level_ms: AtomicU64::new(0),
+            freshness: Mutex::new(Freshness::new(silence_max, started)),
             master: Mutex::new(None),
+            life: Mutex::new(None),
+            recording: Mutex::new(Recording::default()),
+            losses_kept: Mutex::new(Losses::default()),
+            detached_since: Mutex::new(Some(started)),
             last_loss: Mutex::new(None),
             before_3_5: AtomicBool::new(false),
             bytes_received: AtomicU64::new(0),
@@ -105,6 +142,10 @@ impl LinkStatus {
             digests_compared: AtomicU64::new(0),
             attachments: AtomicU64::new(0),
             losses: AtomicU64::new(0),
+            reattach: Histogram::default(),
+            clients_kept: AtomicU64::new(0),
+            writes_answered: AtomicU64::new(0),
+            writes_unknown: AtomicU64::new(0),
             snapshots: AtomicU64::new(0),
             requests_forwarded: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
@@ -142,12 +183,12 @@ impl LinkStatus {
 
     /// The newest zxid the leader is known to have.
     pub fn leader_zxid(&self) -> Zxid {
-        Zxid(self.leader_zxid.load(Ordering::Relaxed))
+        self.freshness.lock().leader()
     }
 
     /// The zxid of the last applied transaction.
     pub fn applied_zxid(&self) -> Zxid {
-        Zxid(self.applied_zxid.load(Ordering::Relaxed))
+        self.freshness.lock().applied()
     }
 
     /// Whether the leader is older than 3.5, and answers what came later with silence.
@@ -158,32 +199,120 @@ impl LinkStatus {
     /// How many transactions the mirror is known to be behind the leader. Across epochs it counts
     /// those of the leader's epoch only.
     pub fn lag_zxids(&self) -> u64 {
-        let (leader, applied) = (self.leader_zxid(), self.applied_zxid());
-        if leader.epoch() == applied.epoch() {
-            u64::from(leader.counter().saturating_sub(applied.counter()))
-        } else if leader > applied {
-            u64::from(leader.counter())
-        } else {
-            0
-        }
+        self.freshness.lock().behind()
     }
 
-    /// How long ago the mirror was last known to be level with the leader; zero while it is. Leaders tell
-    /// their zxid twice a tick: when nothing comes for longer, nothing is known (P8).
+    /// How long ago the mirror was last known to be level with the leader; zero while it is: see
+    /// [`Freshness::lag`] (P8).
     pub fn lag(&self) -> Duration {
-        let level = Duration::from_millis(self.level_ms.load(Ordering::Relaxed));
-        let age = clock::now()
-            .saturating_duration_since(self.started)
-            .saturating_sub(level);
-        let is_level = self.state() == LinkState::Attached && self.lag_zxids() == 0;
-        match is_level && age <= self.silence_max {
-            true => Duration::ZERO,
-            false => age,
+        self.freshness.lock().lag(clock::now())
+    }
+
+    /// Whether the mirror was ever level with a leader.
+    pub fn was_level(&self) -> bool {
+        self.freshness.lock().was_level()
+    }
+
+    /// For how long nothing has been followed; `None` while something is.
+    pub fn detached_for(&self) -> Option<Duration> {
+        let since = (*self.detached_since.lock())?;
+        Some(clock::now().saturating_duration_since(since))
+    }
+
+    /// How often the link was lost, for each of [`Lost::LABELS`].
+    pub fn losses_by_label(&self) -> Vec<(&'static str, u64)> {
+        self.losses_kept.lock().by_label()
+    }
+
+    /// The last losses, newest first. `clients`: as they are now.
+    pub fn loss_reports(&self, clients: &Tally) -> Vec<LossReport> {
+        self.losses_kept.lock().report(clients)
+    }
+
+    /// The leader was asked something that it answers behind everything committed so far. The first question
+    /// of a life is to be noted before UPTODATE is applied.
+    pub fn note_asked(&self) {
+        self.freshness.lock().asked(clock::now());
+    }
+
+    /// The answer to the oldest question is here, and all that came before it is applied. `next` is when the
+    /// oldest question that is left was asked.
+    pub fn note_answered(&self, next: Option<Instant>) {
+        self.freshness.lock().answered(next, clock::now());
+    }
+
+    /// The last packets of a life that ends. To be called before its loss is noted.
+    pub fn keep_recording(&self, recording: Recording) {
+        *self.recording.lock() = recording;
+    }
+
+    /// A life of the link has ended. `clients`: as they are before anything is done about it.
+    pub fn record_loss(&self, lost: &Lost, clients: Tally) {
+        let now = clock::now();
+        let Some(life) = self.life.lock().take() else {
+            return;
+        };
+        let (applied, leader) = (self.applied_zxid(), self.leader_zxid());
+        self.losses_kept.lock().push(Loss {
+            number: 0,
+            label: lost.label(),
+            reason: lost.to_string(),
+            master: life.master.candidate,
+            epoch: life.master.epoch,
+            began: life.master.since,
+            followed: life.followed,
+            at: now,
+            wall_clock: SystemTime::now(),
+            applied,
+            leader,
+            clients,
+            recording: std::mem::take(&mut self.recording.lock()),
+            outcome: Outcome::Open,
+        });
+    }
+
+    /// UPTODATE is applied and clients are served. `held`: they were all the time since the loss. `None` where
+    /// nothing was lost before: this is the first time.
+    pub fn record_attachment(&self, held: bool, clients: &Tally) -> Option<Reattached> {
+        let by = self.caught_up();
+        let kept = held.then_some(clients.connected);
+        let mut losses = self.losses_kept.lock();
+        let after = losses.reattached(clock::now(), kept, by)?;
+        self.reattach.note(after);
+        self.clients_kept
+            .fetch_add(kept.unwrap_or(0), Ordering::Relaxed);
+        Some(Reattached { after, kept, by })
+    }
+
+    /// Clients are not held any longer.
+    pub fn record_giving_up(&self) {
+        self.losses_kept.lock().given_up(clock::now());
+    }
+
+    fn caught_up(&self) -> CaughtUp {
+        let (txns, snapshots) = match &*self.life.lock() {
+            Some(life) => (life.txns_before, life.snapshots_before),
+            None => (0, 0),
+        };
+        match self.snapshots() > snapshots {
+            true => CaughtUp::Snap,
+            false => CaughtUp::Diff(self.txns_applied.load(Ordering::Relaxed) - txns),
         }
     }
 
     pub(crate) fn set_state(&self, state: LinkState) {
         self.state.store(state as u8, Ordering::Relaxed);
+        let now = clock::now();
+        match state {
+            LinkState::Attached => {
+                self.freshness.lock().followed(now);
+                *self.detached_since.lock() = None;
+                if let Some(life) = &mut *self.life.lock() {
+                    life.followed = Some(now);
+                }
+            }
+            LinkState::Seeking | LinkState::Synchronizing => self.freshness.lock().parted(),
+        }
     }
 
     pub(crate) fn snapshots(&self) -> u64 {
@@ -195,33 +324,29 @@ impl LinkStatus {
     }
 
     pub(crate) fn set_master(&self, master: Option<Master>) {
+        if let Some(master) = &master {
+            *self.life.lock() = Some(Life {
+                master: master.clone(),
+                followed: None,
+                txns_before: self.txns_applied.load(Ordering::Relaxed),
+                snapshots_before: self.snapshots(),
+            });
+        }
         *self.master.lock() = master;
     }
 
     pub(crate) fn note_loss(&self, reason: String) {
         self.losses.fetch_add(1, Ordering::Relaxed);
-        *self.last_loss.lock() = Some((reason, clock::now()));
+        let now = clock::now();
+        self.detached_since.lock().get_or_insert(now);
+        *self.last_loss.lock() = Some((reason, now));
     }
 
     pub(crate) fn note_leader_zxid(&self, zxid: Zxid) {
-        self.leader_zxid.store(zxid.0, Ordering::Relaxed);
-        self.note_level();
+        self.freshness.lock().leader_is_at(zxid, clock::now());
     }
 
     pub(crate) fn note_applied(&self, zxid: Zxid) {
-        self.applied_zxid.store(zxid.0, Ordering::Relaxed);
-        self.note_level();
-    }
-
-    fn note_level(&self) {
-        if self.lag_zxids() == 0 {
-            let now_ms = u64::try_from(
-                clock::now()
-                    .saturating_duration_since(self.started)
-                    .as_millis(),
-            )
-            .unwrap_or(u64::MAX);
-            self.level_ms.store(now_ms, Ordering::Relaxed);
-        }
+        self.freshness.lock().mirror_is_at(zxid, clock::now());
     }
 }

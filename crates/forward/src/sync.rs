@@ -26,6 +26,8 @@ pub(crate) struct Sync {
     /// Master of 3.3: NEWLEADER came first and gets no ACK of its own.
     legacy: bool,
     last_zxid: Zxid,
+    /// How far the master said it was when it began.
+    master_zxid: Zxid,
     settings: Settings,
     base: Base,
     /// Not yet committed, oldest first.
@@ -58,6 +60,7 @@ impl Sync {
         Sync {
             legacy,
             last_zxid: settings.last_zxid,
+            master_zxid: Zxid::ZERO,
             settings: settings.clone(),
             base: Base::Unknown,
             proposals: VecDeque::new(),
@@ -72,6 +75,10 @@ impl Sync {
 
     pub(crate) fn last_zxid(&self) -> Zxid {
         self.last_zxid
+    }
+
+    pub(crate) fn master_zxid(&self) -> Zxid {
+        self.master_zxid
     }
 
     pub(crate) fn is_loading(&self) -> bool {
@@ -176,6 +183,7 @@ impl Sync {
         match packet.packet_type() {
             Some(PacketType::Snap) => {
                 tracing::info!(zxid = %packet.zxid, "receiving a snapshot");
+                self.master_zxid = packet.zxid;
                 self.base = Base::Loading(Box::new(Loading {
                     decoder: SnapshotDecoder::new(self.settings.packet_bytes_max),
                     builder: TreeBuilder::with_options(packet.zxid, self.settings.tree),
@@ -192,6 +200,7 @@ impl Sync {
             }
             _ => {
                 tracing::info!(ours = %self.last_zxid, master = %packet.zxid, "receiving a diff");
+                self.master_zxid = packet.zxid;
                 self.base = Base::Mirror;
             }
         }

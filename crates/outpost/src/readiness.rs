@@ -1,8 +1,12 @@
 //! Whether this server should be given clients: a latch that opens when the mirror has caught up.
 //!
-//! It opens only once the mirror is attached and less than a bound behind its leader, and then stays open:
-//! falling behind for a while, or a link that is lost for less than the hold time, sends no client away. It
+//! It opens only once the mirror is attached and was level with its leader less than a bound ago, and then stays
+//! open: falling behind for a while, or a link that is lost for less than the hold time, sends no client away. It
 //! closes when clients are no longer served, and for good when the process is told to stop.
+//!
+//! UPTODATE alone does not open it. Behind UPTODATE there may be as many transactions as the ensemble has committed
+//! while a snapshot travelled; a Java server calls itself ready by then. When the mirror counts as level stands in
+//! [`outpost_forward::freshness`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +26,9 @@ pub struct Standing {
     pub serving: bool,
     /// The link is up and the mirror follows it.
     pub attached: bool,
-    /// How long ago the mirror was last known to be level with its leader.
+    /// The mirror was level with a leader at least once.
+    pub was_level: bool,
+    /// How long ago that was the last time.
     pub lag: Duration,
     /// How long ago that may be for the latch to open.
     pub lag_max: Duration,
@@ -35,7 +41,7 @@ pub enum NotReady {
     Stopping,
     /// Clients are not served: there is no mirror yet, or none that is fresh enough.
     NotServing,
-    /// The mirror has never yet been level with its leader.
+    /// The mirror has not been level with its leader for so long, and not once since clients are served.
     Behind(Duration),
 }
 
@@ -67,7 +73,7 @@ impl Readiness {
         if self.open.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if !standing.attached || standing.lag > standing.lag_max {
+        if !standing.attached || !standing.was_level || standing.lag > standing.lag_max {
             return Err(NotReady::Behind(standing.lag));
         }
         self.open.store(true, Ordering::Relaxed);
@@ -87,6 +93,7 @@ mod tests {
     const LEVEL: Standing = Standing {
         serving: true,
         attached: true,
+        was_level: true,
         lag: Duration::ZERO,
         lag_max: Duration::from_secs(2),
     };
@@ -114,6 +121,18 @@ mod tests {
         assert_eq!(readiness.check(held), Ok(()), "clients are still served");
         assert_eq!(readiness.check(away), Err(NotReady::NotServing));
         assert_eq!(readiness.check(behind), Err(NotReady::Behind(behind.lag)));
+    }
+
+    #[test]
+    fn p8_a_mirror_that_was_never_level_is_not_ready_however_young_it_is() {
+        let readiness = Readiness::default();
+        let young = Standing {
+            was_level: false,
+            lag: Duration::from_millis(10),
+            ..LEVEL
+        };
+        assert_eq!(readiness.check(young), Err(NotReady::Behind(young.lag)));
+        assert_eq!(readiness.check(LEVEL), Ok(()));
     }
 
     #[test]

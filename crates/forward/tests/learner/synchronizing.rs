@@ -26,14 +26,14 @@ fn p1_an_empty_diff_leaves_the_last_zxid_where_it_was() {
         observer(last),
         script,
         expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x500000010 ffffffff
-        sends Ack 0x600000000 null
-        sends Ack 0x600000000 null
-        up to date
-        committed 0x500000011 Error
-        follows, leader at 0x500000011
-    "#]],
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x500000010 ffffffff
+            sends Ack 0x600000000 null
+            sends Ack 0x600000000 null
+            up to date
+            committed 0x500000011 Error
+            follows, leader at 0x600000000
+        "#]],
     );
 }
 

@@ -9,6 +9,7 @@ use outpost_wire::SessionId;
 use outpost_wire::membership::{Address, Endpoint, Member, Role};
 use serde_json::{Map, Value, json};
 
+use super::link;
 use crate::metrics::{self, Shown};
 use crate::report::{ConnectionReport, NOT_SERVING, Report, java, process};
 use crate::serve::service::Service;
@@ -86,7 +87,8 @@ pub(super) static COMMANDS: &[Command] = &[
         not_offered("it writes no snapshots")
     }),
     command(&["leader", "lead"], |r, _, _| Ok(leader(r))),
-    always(&["link"], |r, _, _| Ok(link(r))),
+    always(&["link"], |r, _, _| Ok(link::link(r))),
+    always(&["link_losses"], |r, _, _| Ok(link::losses(r))),
     always(&["monitor", "mntr"], |r, _, _| Ok(monitor(r))),
     command(&["observer_connection_stat_reset", "orst"], |_, _, _| {
         Ok(Members::new())
@@ -162,7 +164,7 @@ fn not_offered(why: &str) -> Result<Members, String> {
     Err(format!("{NOT_OFFERED}{why}"))
 }
 
-fn members(value: Value) -> Members {
+pub(super) fn members(value: Value) -> Members {
     match value {
         Value::Object(members) => members,
         _ => Members::new(),
@@ -280,34 +282,6 @@ fn leader(report: &Report<'_>) -> Members {
         "is_leader": false,
         "leader_id": master.as_ref().map_or(-1, |master| master.server.0),
         "leader_ip": master.map_or(String::new(), |master| master.host),
-    }))
-}
-
-fn link(report: &Report<'_>) -> Members {
-    let link = report.link();
-    let master = link.master.as_ref().map(|master| {
-        json!({
-            "server_id": master.server.0,
-            "address": Endpoint::new(master.host.clone(), master.port).to_string(),
-            "is_leader": master.leads,
-            "epoch": master.epoch,
-            "for_seconds": master.age.as_secs(),
-        })
-    });
-    let loss = link
-        .last_loss
-        .as_ref()
-        .map(|(reason, ago)| json!({ "reason": reason, "seconds_ago": ago.as_secs() }));
-    members(json!({
-        "serving": report.is_serving(),
-        "ready": report.ready().is_ok(),
-        "peer_state": link.peer_state(),
-        "learner_master": master,
-        "applied_zxid": report.tree().last_zxid.to_string(),
-        "leader_zxid": link.leader_zxid.to_string(),
-        "lag_transactions": link.lag_zxids,
-        "lag_ms": java::millis(link.lag),
-        "last_loss": loss,
     }))
 }
 

@@ -14,6 +14,7 @@
 mod commands;
 pub mod http;
 mod json;
+mod link;
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder, formatt
 
 use crate::report::{Facts, Picture, java};
 
-pub use table::{Kind, METRICS, Metric, Summary, Value};
+pub use table::{Histogram, Kind, METRICS, Metric, Summary, Value};
 
 /// Type of the exposition's text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -41,6 +41,7 @@ pub fn exposition(picture: &Picture<'_>) -> String {
                 }
             }
             Value::Summary(summary) => write_summary(&mut others, metric, &summary),
+            Value::Histogram(histogram) => write_histogram(&mut others, metric, &histogram),
         }
     }
     let mut text = recorder.handle().render();
@@ -57,7 +58,7 @@ fn record(recorder: &PrometheusRecorder, metric: &Metric, label: Option<Label>, 
             let counter = recorder.register_counter(&key, &METADATA);
             counter.absolute(value as u64);
         }
-        Kind::Gauge | Kind::Summary => {
+        Kind::Gauge | Kind::Summary | Kind::Histogram => {
             recorder.describe_gauge(metric.name.into(), None, help);
             recorder.register_gauge(&key, &METADATA).set(value);
         }
@@ -73,6 +74,18 @@ fn write_summary(text: &mut String, metric: &Metric, summary: &Summary) {
     }
     let _ = writeln!(text, "{name}_sum {}", summary.sum);
     let _ = writeln!(text, "{name}_count {}\n", summary.count);
+}
+
+/// The recorder fills buckets by itself; ours are filled already.
+fn write_histogram(text: &mut String, metric: &Metric, histogram: &Histogram) {
+    write_head(text, metric);
+    let name = metric.name;
+    for (bound, count) in &histogram.buckets {
+        let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {count}");
+    }
+    let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {}", histogram.count);
+    let _ = writeln!(text, "{name}_sum {}", histogram.sum);
+    let _ = writeln!(text, "{name}_count {}\n", histogram.count);
 }
 
 fn write_head(text: &mut String, metric: &Metric) {
@@ -138,6 +151,11 @@ fn show(metric: &Metric, value: Value, shown: &mut Vec<(String, Shown)>) {
             }
         }
         Value::Summary(summary) => show_summary(name, &summary, shown),
+        Value::Histogram(histogram) => {
+            let count = Shown::Whole(histogram.count.cast_signed());
+            shown.push((format!("{name}_count"), count));
+            shown.push((format!("{name}_sum"), Shown::Real(histogram.sum)));
+        }
     }
 }
 
@@ -161,6 +179,7 @@ fn show_summary(name: &str, summary: &Summary, shown: &mut Vec<(String, Shown)>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use outpost_forward::Lost;
     use std::collections::BTreeSet;
 
     #[test]
@@ -184,6 +203,20 @@ mod tests {
                 "missing or different in docs/operating.md:\n{missing:#?}\nnot in the table:\n{surplus:#?}"
             );
         }
+    }
+
+    #[test]
+    fn every_reason_for_which_a_link_ends_stands_in_the_documentation_and_no_other_does() {
+        let documentation = include_str!("../../../../docs/operating.md");
+        let (_, section) = documentation
+            .split_once("\n## When a link is lost\n")
+            .unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let documented: BTreeSet<&str> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        assert_eq!(documented, BTreeSet::from(Lost::LABELS));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use outpost_forward::histogram::{self, HistogramView};
 use outpost_forward::latencies::{Latencies, LatencySummary};
 use outpost_forward::status::LinkState;
 use outpost_mirror::QuotaUsage;
@@ -38,6 +39,8 @@ pub enum Kind {
     Counter,
     /// Sum, count and quantiles of many values.
     Summary,
+    /// Sum and count of many values, and how many of them did not exceed some bounds.
+    Histogram,
 }
 
 /// A metric's value.
@@ -53,6 +56,8 @@ pub enum Value {
     Set(&'static str, Vec<(String, i64)>),
     /// A summary.
     Summary(Summary),
+    /// A histogram.
+    Histogram(Histogram),
 }
 
 /// Many values in a few numbers.
@@ -70,6 +75,17 @@ pub struct Summary {
     pub quantiles: Vec<(&'static str, &'static str, u64)>,
 }
 
+/// Many values, counted in buckets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    /// A bound, and how many values did not exceed it.
+    pub buckets: Vec<(f64, u64)>,
+    /// How many there were altogether.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+}
+
 impl Kind {
     /// Its name in the exposition.
     pub fn name(self) -> &'static str {
@@ -77,6 +93,7 @@ impl Kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
             Kind::Summary => "summary",
+            Kind::Histogram => "histogram",
         }
     }
 }
@@ -151,6 +168,15 @@ const fn summary(
     value: Lookup,
 ) -> Metric {
     metric(Kind::Summary, name, unit, help, value)
+}
+
+const fn histogram(
+    name: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    value: Lookup,
+) -> Metric {
+    metric(Kind::Histogram, name, unit, help, value)
 }
 
 /// All metrics: ZooKeeper's first, as far as an observer has them.
@@ -434,7 +460,7 @@ pub static METRICS: &[Metric] = &[
     gauge(
         "outpost_lag_seconds",
         "seconds",
-        "Time since the mirror was last known to be level with the leader; 0 while it is. Grows too while the leader is silent for longer than half of syncLimit.",
+        "Time since the mirror was last known to be level with the leader, or since the start if it never was; 0 while it is. Grows too while the leader is silent for longer than half of syncLimit, or owes an answer for so long.",
         |p| Value::Real(p.link.lag.as_secs_f64()),
     ),
     gauge(
@@ -467,6 +493,18 @@ pub static METRICS: &[Metric] = &[
                     .map_or(0.0, |master| master.age.as_secs_f64()),
             )
         },
+    ),
+    gauge(
+        "outpost_link_detached_seconds",
+        "seconds",
+        "For how long no learner master has been followed; 0 while one is. Before the first, since the start.",
+        |p| Value::Real(p.link.detached_for.unwrap_or_default().as_secs_f64()),
+    ),
+    gauge(
+        "outpost_hold_seconds",
+        "seconds",
+        "For how long clients are held without a learner master (`outpost.hold`).",
+        |p| Value::Real(p.hold.as_secs_f64()),
     ),
     gauge(
         "outpost_last_sync_seconds",
@@ -531,8 +569,47 @@ pub static METRICS: &[Metric] = &[
     counter(
         "outpost_link_losses_total",
         "times",
-        "How often a link was lost.",
-        |p| count(&p.status.losses),
+        "How often a link was lost, by `reason`; the last ones stand in the command `link_losses`.",
+        |p| Value::Set("reason", labelled(p.status.losses_by_label())),
+    ),
+    histogram(
+        "outpost_link_reattach_seconds",
+        "seconds",
+        "From the loss of a link until writes were served again.",
+        |p| times(&p.status.reattach.view()),
+    ),
+    counter(
+        "outpost_writes_resolved_total",
+        "requests",
+        "Requests that were in flight when a link was lost, by `outcome`: `answered` found in what the next master sent, `unknown` not found, their clients were closed.",
+        |p| {
+            let status = p.status;
+            let outcomes = [
+                ("answered", &status.writes_answered),
+                ("unknown", &status.writes_unknown),
+            ];
+            Value::Set(
+                "outcome",
+                labelled(outcomes.map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))),
+            )
+        },
+    ),
+    counter(
+        "outpost_clients_kept_total",
+        "clients",
+        "Clients that kept their connection while a link was lost and made again, each counted at every loss.",
+        |p| count(&p.status.clients_kept),
+    ),
+    counter(
+        "outpost_clients_closed_total",
+        "clients",
+        "Clients closed because a link was lost, by `cause`: `lease` the leader could have expired its session, `hold` the hold was over, `unknown_fate` of a request of its, `expired` its session was gone, `moved` its session lives elsewhere, `back_in_time` the mirror must not be continued.",
+        |p| {
+            Value::Set(
+                "cause",
+                labelled(p.closed.iter().map(|(cause, count)| (cause.label(), count))),
+            )
+        },
     ),
     counter(
         "outpost_snapshots_total",
@@ -721,6 +798,23 @@ fn quotas(picture: &Picture<'_>, of: fn(&QuotaUsage) -> i64) -> Value {
     Value::Set("key", values)
 }
 
+fn labelled(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Vec<(String, i64)> {
+    let named = counts.into_iter();
+    named
+        .map(|(name, count)| (name.to_owned(), i64::try_from(count).unwrap_or(i64::MAX)))
+        .collect()
+}
+
+fn times(view: &HistogramView) -> Value {
+    let seconds = |ms: u64| ms as f64 / 1000.0;
+    let bounds = histogram::BOUNDS_MS.into_iter().map(seconds);
+    Value::Histogram(Histogram {
+        buckets: bounds.zip(view.cumulative).collect(),
+        count: view.count,
+        sum: seconds(view.sum_ms),
+    })
+}
+
 fn cut(picture: &Picture<'_>) -> Vec<(String, i64)> {
     let stats = picture.stats;
     let causes = [
@@ -729,8 +823,5 @@ fn cut(picture: &Picture<'_>) -> Vec<(String, i64)> {
         ("sessionless", &stats.sessionless_expired),
         ("silent", &stats.stale_expired),
     ];
-    let value =
-        |counter: &AtomicU64| i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-    let named = causes.map(|(cause, counter)| (cause.to_owned(), value(counter)));
-    named.into()
+    labelled(causes.map(|(cause, counter)| (cause, counter.load(Ordering::Relaxed))))
 }

@@ -63,6 +63,8 @@ pub struct Facts {
     pub words: FourLetterWords,
     /// Settings that have no place above, by their keys.
     pub properties: Vec<(&'static str, String)>,
+    /// How long clients are held without a link.
+    pub hold: Duration,
     /// How far behind its leader a mirror may be and yet be called ready.
     pub ready_lag_max: Duration,
 }
@@ -94,6 +96,7 @@ impl Facts {
             file_text: config.file_text.0.clone(),
             words: config.four_letter_words.clone(),
             properties: properties(config),
+            hold: config.hold,
             ready_lag_max: config.ticks.tick_time,
         }
     }

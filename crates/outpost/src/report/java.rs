@@ -67,6 +67,20 @@ pub fn date(time: SystemTime) -> String {
     )
 }
 
+/// A moment as `Instant.toString` prints it, always with milliseconds: `2026-11-23T00:31:30.396Z`.
+pub fn instant(time: SystemTime) -> String {
+    let ms = epoch_ms(time);
+    let (days, ms_of_day) = (ms / 86_400_000, ms % 86_400_000);
+    let (year, month, day) = civil(days);
+    let (second, ms) = (ms_of_day / 1000, ms_of_day % 1000);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 /// Milliseconds since 1970.
 pub fn epoch_ms(time: SystemTime) -> u64 {
     millis(since_epoch(time))
@@ -158,5 +172,6 @@ mod tests {
         }
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_393_874_396);
         assert_eq!(epoch_ms(time), 1_795_393_874_396);
+        assert_eq!(instant(time), "2026-11-23T00:31:14.396Z");
     }
 }

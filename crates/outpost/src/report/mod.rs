@@ -13,8 +13,11 @@ mod sessions;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use outpost_forward::Tally;
 use outpost_forward::latencies::LatencySummary;
+use outpost_forward::losses::LossReport;
 use outpost_forward::status::{LinkState, LinkStatus};
+use outpost_forward::tally::ByCause;
 use outpost_mirror::{QuotaUsage, WatchSummary};
 use outpost_wire::membership::Membership;
 use outpost_wire::{ServerId, SessionId, Zxid};
@@ -142,6 +145,8 @@ pub struct LinkReport {
     pub lag_zxids: u64,
     /// How long ago the mirror was last known to be level with the leader.
     pub lag: Duration,
+    /// For how long nothing has been followed; `None` while something is.
+    pub detached_for: Option<Duration>,
     /// Why the last link ended, and how long ago.
     pub last_loss: Option<(String, Duration)>,
 }
@@ -173,6 +178,15 @@ impl LinkReport {
         }
     }
 
+    /// The state in our own words.
+    pub fn name(&self) -> &'static str {
+        match self.state {
+            LinkState::Seeking => "seeking",
+            LinkState::Synchronizing => "synchronizing",
+            LinkState::Attached => "attached",
+        }
+    }
+
     /// The state, as `mntr` tells it.
     pub fn peer_state(&self) -> &'static str {
         match self.state {
@@ -200,6 +214,10 @@ pub struct Picture<'a> {
     pub voters: usize,
     /// Sessions that only this server knows.
     pub local_sessions: usize,
+    /// How long clients are held without a link.
+    pub hold: Duration,
+    /// Clients closed because of a link that was lost.
+    pub closed: ByCause,
     /// Counters of the link.
     pub status: &'a LinkStatus,
     /// Counters of the process.
@@ -249,6 +267,7 @@ impl<'a> Report<'a> {
         self.service.readiness.check(Standing {
             serving: self.is_serving(),
             attached: status.state() == LinkState::Attached,
+            was_level: status.was_level(),
             lag: status.lag(),
             lag_max: self.service.facts.ready_lag_max,
         })
@@ -347,8 +366,27 @@ impl<'a> Report<'a> {
             leader_zxid: status.leader_zxid(),
             lag_zxids: status.lag_zxids(),
             lag: status.lag(),
+            detached_for: status.detached_for(),
             last_loss: status.last_loss(),
         }
+    }
+
+    /// Counters of the link.
+    pub fn status(&self) -> &'a LinkStatus {
+        self.service.link.status()
+    }
+
+    /// The clients now.
+    pub fn tally(&self) -> Tally {
+        Tally {
+            connected: self.server().sessions as u64,
+            closed: self.service.stats.closed(),
+        }
+    }
+
+    /// The last losses of the link, newest first.
+    pub fn losses(&self) -> Vec<LossReport> {
+        self.service.link.status().loss_reports(&self.tally())
     }
 
     /// Everything that metrics are made of.
@@ -363,6 +401,8 @@ impl<'a> Report<'a> {
             link: self.link(),
             voters: self.membership().participants().count(),
             local_sessions: service.local_sessions.len(),
+            hold: service.facts.hold,
+            closed: stats.closed(),
             status: service.link.status(),
             stats,
             reads: stats.read_latency(),

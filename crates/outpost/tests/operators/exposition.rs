@@ -1,8 +1,10 @@
 //! The text that Prometheus reads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use outpost::metrics::{Kind, METRICS, Metric};
+use outpost_forward::{Cause, Lost};
 
 use crate::server::{NOBODY, Server, get};
 
@@ -26,7 +28,8 @@ impl Exposition {
                 assert!(!help.is_empty() && helped.insert(name.to_owned()), "{line}");
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').unwrap();
-                assert!(["gauge", "counter", "summary"].contains(&kind), "{line}");
+                let kinds = ["gauge", "counter", "summary", "histogram"];
+                assert!(kinds.contains(&kind), "{line}");
                 let before = read.types.insert(name.to_owned(), kind.to_owned());
                 assert_eq!(before, None, "{line}");
             } else {
@@ -54,15 +57,18 @@ impl Exposition {
             let quoted = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
             assert!(is_name(name) && quoted, "{line}");
         }
-        let family = ["_sum", "_count"]
+        let parts = [
+            ("_sum", "summary"),
+            ("_count", "summary"),
+            ("_sum", "histogram"),
+            ("_count", "histogram"),
+            ("_bucket", "histogram"),
+        ];
+        let family = parts
             .iter()
-            .filter_map(|part| name.strip_suffix(part))
-            .find(|family| {
-                self.types
-                    .get(*family)
-                    .is_some_and(|kind| kind == "summary")
-            })
-            .unwrap_or(name);
+            .filter_map(|(part, kind)| Some((name.strip_suffix(part)?, *kind)))
+            .find(|(family, kind)| self.types.get(*family).is_some_and(|known| known == kind))
+            .map_or(name, |(family, _)| family);
         assert!(self.types.contains_key(family), "no type before {line}");
         let before = self.samples.insert(series.to_owned(), value);
         assert_eq!(before, None, "twice: {line}");
@@ -122,5 +128,61 @@ async fn summaries_have_their_quantiles_sum_and_count() {
         read.value(&format!("{}{{quantile=\"0.5\"}}", metric.name));
         read.value(&format!("{}_count", metric.name));
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_lost_link_may_cost_is_counted_from_the_start_with_every_reason_cause_and_outcome() {
+    let server = Server::start(&format!("{NOBODY}outpost.hold=7500\n")).await;
+    let (_, text) = get(server.metrics, "/metrics").await;
+    let read = Exposition::parse(&text);
+    for reason in Lost::LABELS {
+        let series = format!("outpost_link_losses_total{{reason=\"{reason}\"}}");
+        assert_eq!(read.value(&series), 0.0, "{series}");
+    }
+    for cause in Cause::ALL {
+        let label = cause.label();
+        let series = format!("outpost_clients_closed_total{{cause=\"{label}\"}}");
+        assert_eq!(read.value(&series), 0.0, "{series}");
+        // The help names each, so that nobody has to look it up elsewhere.
+        let help = METRICS
+            .iter()
+            .find(|metric| metric.name == "outpost_clients_closed_total")
+            .unwrap()
+            .help;
+        assert!(help.contains(&format!("`{label}`")), "{label}");
+    }
+    for outcome in ["answered", "unknown"] {
+        let series = format!("outpost_writes_resolved_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(read.value(&series), 0.0, "{series}");
+    }
+    assert_eq!(read.value("outpost_clients_kept_total"), 0.0);
+    assert_eq!(read.value("outpost_link_state"), 0.0);
+    assert_eq!(read.value("outpost_hold_seconds"), 7.5);
+    assert!(read.value("outpost_link_detached_seconds") > 0.0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_histogram_has_its_buckets_sum_and_count() {
+    let server = Server::start(NOBODY).await;
+    let reattach = &server.service.link.status().reattach;
+    reattach.note(Duration::from_millis(180));
+    reattach.note(Duration::from_secs(3));
+    let (_, text) = get(server.metrics, "/metrics").await;
+    let read = Exposition::parse(&text);
+    let name = "outpost_link_reattach_seconds";
+    for (bound, count) in [
+        ("0.05", 0.0),
+        ("0.25", 1.0),
+        ("5", 2.0),
+        ("60", 2.0),
+        ("+Inf", 2.0),
+    ] {
+        let series = format!("{name}_bucket{{le=\"{bound}\"}}");
+        assert_eq!(read.value(&series), count, "{series}");
+    }
+    assert_eq!(read.value(&format!("{name}_sum")), 3.18);
+    assert_eq!(read.value(&format!("{name}_count")), 2.0);
     server.stop().await;
 }
