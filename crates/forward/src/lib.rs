@@ -36,5 +36,5 @@ pub use link::{ApplyLife, Link, LinkLife, LinkSettings, Permit, Request};
 pub use lost::Lost;
 pub use network::Network;
 pub use status::LinkStatus;
-pub use tally::{Cause, Tally};
+pub use tally::Tally;
 pub use writes::{Origin, Pending};

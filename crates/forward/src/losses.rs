@@ -9,7 +9,7 @@ use outpost_wire::Zxid;
 use crate::candidates::Candidate;
 use crate::lost::Lost;
 use crate::recorder::Recording;
-use crate::tally::{ByCause, Tally};
+use crate::tally::{Closed, Tally};
 
 /// Losses kept; older ones are forgotten.
 pub const LOSSES_MAX: usize = 16;
@@ -91,7 +91,7 @@ pub struct LossReport {
     /// How long after the loss the clients were given up, if they were.
     pub given_up_after: Option<Duration>,
     /// Clients closed by cause, from this loss to the next.
-    pub closed: ByCause,
+    pub closed: Closed,
 }
 
 #[derive(Debug)]
@@ -174,14 +174,14 @@ impl Losses {
 
     /// The losses that are kept, newest first. `clients`: as they are now.
     pub fn report(&self, clients: &Tally) -> Vec<LossReport> {
-        let mut until = clients.closed;
+        let mut until = &clients.closed;
         let mut report = Vec::with_capacity(self.entries.len());
         for entry in self.entries.iter().rev() {
-            let from = entry.loss.clients.closed;
+            let from = &entry.loss.clients.closed;
             report.push(LossReport {
                 loss: entry.loss.clone(),
                 given_up_after: entry.given_up_after,
-                closed: until.since(&from),
+                closed: until.since(from),
             });
             until = from;
         }
@@ -197,7 +197,6 @@ impl Losses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tally::Cause;
     use outpost_wire::ServerId;
 
     fn loss(at: Instant, closed: u64) -> Loss {
@@ -221,7 +220,7 @@ mod tests {
             leader: Zxid(1),
             clients: Tally {
                 connected: 10,
-                closed: ByCause::of(|cause| if cause == Cause::Hold { closed } else { 0 }),
+                closed: Closed(vec![("hold", closed)]),
             },
             recording: Recording::default(),
             outcome: Outcome::Open,
@@ -251,8 +250,8 @@ mod tests {
         losses.push(loss(now, 4));
         let clients = loss(now, 9).clients;
         let report = losses.report(&clients);
-        let closed: Vec<u64> = report.iter().map(|one| one.closed.sum()).collect();
-        assert_eq!(closed, [5, 3]);
+        let closed: Vec<String> = report.iter().map(|one| one.closed.to_string()).collect();
+        assert_eq!(closed, ["5 hold", "3 hold"]);
     }
 
     #[test]

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use outpost_forward::Cause;
 use outpost_forward::latencies::{Latencies, LatencySummary};
-use outpost_forward::tally::ByCause;
 
 /// Counters of one worker. Only its thread writes to them.
 #[derive(Debug, Default)]
@@ -75,8 +73,6 @@ pub struct Stats {
     pub auth_failed: AtomicU64,
     /// Connections cut because they did not read.
     pub outbox_overflows: AtomicU64,
-    /// Clients closed because of a link that was lost, by cause.
-    closed: [AtomicU64; Cause::ALL.len()],
     /// Connections closed before they had a session.
     pub sessionless_expired: AtomicU64,
     /// Sessions whose connection was silent for a whole timeout.
@@ -103,7 +99,6 @@ impl Stats {
             large_rejected: AtomicU64::new(0),
             auth_failed: AtomicU64::new(0),
             outbox_overflows: AtomicU64::new(0),
-            closed: Default::default(),
             sessionless_expired: AtomicU64::new(0),
             stale_expired: AtomicU64::new(0),
         }
@@ -126,16 +121,6 @@ impl Stats {
         self.notifications.fetch_add(1, Ordering::Relaxed);
         self.notification_bytes
             .fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Counts a client that is closed because of a link that was lost.
-    pub fn note_closed(&self, cause: Cause) {
-        self.closed[cause as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Clients closed because of a link that was lost.
-    pub fn closed(&self) -> ByCause {
-        ByCause::of(|cause| self.closed[cause as usize].load(Ordering::Relaxed))
     }
 
     /// The sum of one counter over all workers.
@@ -199,15 +184,5 @@ mod tests {
         assert_eq!(stats.sent(), 4);
         stats.reset();
         assert_eq!((stats.latency().count, stats.sent()), (0, 0));
-    }
-
-    #[test]
-    fn clients_closed_are_counted_by_cause_and_no_reset_forgets_them() {
-        let stats = Stats::new(1);
-        stats.note_closed(Cause::Lease);
-        stats.note_closed(Cause::BackInTime);
-        stats.note_closed(Cause::BackInTime);
-        stats.reset();
-        assert_eq!(stats.closed().to_string(), "1 lease, 2 back_in_time");
     }
 }

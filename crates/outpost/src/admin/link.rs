@@ -67,8 +67,9 @@ fn brief(report: &LossReport) -> Members {
     };
     let closed: Map<String, Value> = report
         .closed
+        .0
         .iter()
-        .map(|(cause, count)| (cause.label().to_owned(), count.into()))
+        .map(|(cause, count)| ((*cause).to_owned(), (*count).into()))
         .collect();
     let followed = loss.followed.map(|since| millis_between(since, loss.at));
     members(json!({

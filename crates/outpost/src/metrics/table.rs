@@ -601,17 +601,6 @@ pub static METRICS: &[Metric] = &[
         |p| count(&p.status.clients_kept),
     ),
     counter(
-        "outpost_clients_closed_total",
-        "clients",
-        "Clients closed because a link was lost, by `cause`: `lease` the leader could have expired its session, `hold` the hold was over, `unknown_fate` of a request of its, `expired` its session was gone, `moved` its session lives elsewhere, `back_in_time` the mirror must not be continued.",
-        |p| {
-            Value::Set(
-                "cause",
-                labelled(p.closed.iter().map(|(cause, count)| (cause.label(), count))),
-            )
-        },
-    ),
-    counter(
         "outpost_snapshots_total",
         "snapshots",
         "Snapshots received whole.",

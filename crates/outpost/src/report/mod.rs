@@ -17,7 +17,7 @@ use outpost_forward::Tally;
 use outpost_forward::latencies::LatencySummary;
 use outpost_forward::losses::LossReport;
 use outpost_forward::status::{LinkState, LinkStatus};
-use outpost_forward::tally::ByCause;
+use outpost_forward::tally::Closed;
 use outpost_mirror::{QuotaUsage, WatchSummary};
 use outpost_wire::membership::Membership;
 use outpost_wire::{ServerId, SessionId, Zxid};
@@ -216,8 +216,6 @@ pub struct Picture<'a> {
     pub local_sessions: usize,
     /// How long clients are held without a link.
     pub hold: Duration,
-    /// Clients closed because of a link that was lost.
-    pub closed: ByCause,
     /// Counters of the link.
     pub status: &'a LinkStatus,
     /// Counters of the process.
@@ -380,7 +378,7 @@ impl<'a> Report<'a> {
     pub fn tally(&self) -> Tally {
         Tally {
             connected: self.server().sessions as u64,
-            closed: self.service.stats.closed(),
+            closed: Closed::default(),
         }
     }
 
@@ -402,7 +400,6 @@ impl<'a> Report<'a> {
             voters: self.membership().participants().count(),
             local_sessions: service.local_sessions.len(),
             hold: service.facts.hold,
-            closed: stats.closed(),
             status: service.link.status(),
             stats,
             reads: stats.read_latency(),
