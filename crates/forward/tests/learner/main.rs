@@ -10,5 +10,6 @@ mod handshake;
 mod hostile;
 mod link;
 mod master;
+mod recording;
 mod script;
 mod synchronizing;
