@@ -2,4 +2,6 @@
 //! from one seed. A seed always gives the same run.
 
 #[allow(dead_code)]
+mod checkers;
+#[allow(dead_code)]
 mod history;

@@ -1,0 +1,151 @@
+//! P7, leased: no client stays connected past the moment at which the leader could have expired its session.
+//!
+//! The leader expires a session no earlier than one timeout after the last sign of life that it has *received*:
+//! a touch in a PING, a REVALIDATE, the request that created it; a new leader gives every session its whole timeout
+//! again. That moment is the lease's end as the leader knows it. An observer knows less: it counts from when it
+//! sent what has provably arrived, which is earlier. So what is demanded here leaves a correct observer room, and
+//! grants a wrong one none:
+//!
+//! * As long as a connection is open, the lease of its session that the leader has granted last has not ended
+//!   (but for the time that word of the end takes to the client).
+//! * Nothing at all, neither reply nor event, comes to a client after the leader has counted its session as
+//!   expired (but for what was on its way).
+//!
+//! A touch that reaches the leader after the lease's end, and before the leader's own coarse steps of time have let
+//! the session expire, mends nothing: the observer could not know.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use outpost_wire::{OpCode, SessionId};
+
+use super::model::Outcome;
+use super::transcript::{Connection, Item, Moment, Transcript, Verdict, Violation};
+use crate::history::Received;
+
+/// See the module.
+pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
+    let leases = leases(transcript);
+    for connection in &transcript.connections {
+        let Some(session) = connection.session() else {
+            continue;
+        };
+        let granted = leases.get(&session).map_or(&[][..], Vec::as_slice);
+        open_within(transcript, connection, granted)?;
+        silent_once_expired(transcript, connection, session)?;
+    }
+    Ok(())
+}
+
+/// From one moment on, a session lives until another.
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    from: Moment,
+    until: Duration,
+}
+
+/// All leases of a session, in the order in which the leader granted them.
+type Leases = HashMap<SessionId, Vec<Lease>>;
+
+fn leases(transcript: &Transcript<'_>) -> Leases {
+    let mut leases = Leases::new();
+    let mut grant = |session: SessionId, from: Moment, timeout_ms: i32| {
+        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+        let until = from.at + timeout;
+        leases
+            .entry(session)
+            .or_default()
+            .push(Lease { from, until });
+    };
+    let mut timeouts: HashMap<SessionId, i32> = HashMap::new();
+    for step in transcript.model.steps() {
+        if let Outcome::SessionCreated { timeout_ms } = step.outcome {
+            timeouts.insert(step.header.session, timeout_ms);
+        }
+    }
+    for (from, packet) in transcript.links.iter().flat_map(|link| &link.received) {
+        match packet {
+            Received::Ping { touched } => {
+                for (session, timeout_ms) in touched {
+                    grant(*session, *from, *timeout_ms);
+                }
+            }
+            Received::Revalidate {
+                session,
+                timeout_ms,
+                valid: true,
+            } => grant(*session, *from, *timeout_ms),
+            Received::Request { session, op, .. } if *op == OpCode::CreateSession.code() => {
+                if let Some(timeout_ms) = timeouts.get(session) {
+                    grant(*session, *from, *timeout_ms);
+                }
+            }
+            Received::Revalidate { .. } | Received::Request { .. } => {}
+        }
+    }
+    for (elected, _) in &transcript.elected {
+        for step in transcript.model.steps() {
+            if let Outcome::SessionCreated { timeout_ms } = step.outcome
+                && step.record < elected.record
+            {
+                grant(step.header.session, *elected, timeout_ms);
+            }
+        }
+    }
+    for leases in leases.values_mut() {
+        leases.sort_by_key(|lease| lease.from.record);
+    }
+    leases
+}
+
+/// At no moment of the connection's life has the newest lease ended.
+fn open_within(
+    transcript: &Transcript<'_>,
+    connection: &Connection<'_>,
+    leases: &[Lease],
+) -> Verdict {
+    let Some(granted) = connection.granted else {
+        return Ok(());
+    };
+    let (end, _) = connection
+        .ended
+        .unwrap_or((transcript.end, crate::history::Closer::Server));
+    let known = leases.partition_point(|lease| lease.from.record < granted.moment.record);
+    for (place, lease) in leases.iter().enumerate().skip(known.saturating_sub(1)) {
+        let next = leases.get(place + 1).map_or(end, |next| next.from);
+        let reached = if next.record < end.record { next } else { end };
+        if reached.at > lease.until + transcript.settings.transit {
+            let message = format!(
+                "{:?} is open at {:?}, and the leader could expire {} from {:?} on",
+                connection.conn, reached.at, granted.session, lease.until
+            );
+            let records = [lease.from.record, reached.record];
+            return Err(Violation::new("P7", message, &records));
+        }
+        if next.record >= end.record {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn silent_once_expired(
+    transcript: &Transcript<'_>,
+    connection: &Connection<'_>,
+    session: SessionId,
+) -> Verdict {
+    let Some(expired) = transcript.expired.get(&session) else {
+        return Ok(());
+    };
+    let late = expired.at + transcript.settings.transit;
+    for item in &connection.items {
+        let moment = item.moment();
+        let comes = !matches!(item, Item::Request(_));
+        if comes && moment.record > expired.record && moment.at > late {
+            let message = format!("{:?} is served, and {session} has expired", connection.conn);
+            let records = [expired.record, moment.record];
+            return Err(Violation::new("P7", message, &records));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! P9, harmless: what the ensemble gets from the observer cannot hurt it.
+//!
+//! Demanded:
+//!
+//! * Nothing reached the leader that would hurt a real one, or that is no packet at all.
+//! * Where an epoch's leader had the observer on another link before, a session's first request on a new link
+//!   stands behind its REVALIDATE on that link, or is the one that creates it. The leader takes the old link for the
+//!   session's owner, and would answer that the session has moved. (A sync has no owner and is exempt.)
+//! * No request of a connection is handed on over a link that came up after the connection had ended: its client
+//!   may be at another server by now, and the request would overtake what it does there.
+
+use std::collections::{HashMap, HashSet};
+
+use outpost_wire::{OpCode, SessionId, Xid};
+
+use super::transcript::{Link, Moment, Standing, Transcript, Verdict, Violation};
+use crate::history::Received;
+
+/// See the module.
+pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
+    if let Some((moment, how)) = transcript.harms.first() {
+        return Err(Violation::new("P9", *how, &[moment.record]));
+    }
+    let closed = closed(transcript);
+    for (place, link) in transcript.links.iter().enumerate() {
+        let again = transcript.links[..place]
+            .iter()
+            .any(|before| before.epoch == link.epoch && carried_clients(transcript, before));
+        if again {
+            revalidated_first(link)?;
+        }
+        from_the_living(transcript, link, &closed)?;
+    }
+    Ok(())
+}
+
+/// Whether the observer was attached over this link.
+fn carried_clients(transcript: &Transcript<'_>, link: &Link<'_>) -> bool {
+    let (presented, _) = link.presented;
+    let gone = link.gone.unwrap_or(transcript.end);
+    transcript.standings.iter().any(|(moment, standing)| {
+        *standing == Standing::Attached
+            && moment.record > presented.record
+            && moment.record < gone.record
+    })
+}
+
+fn revalidated_first(link: &Link<'_>) -> Verdict {
+    let mut known: HashSet<SessionId> = HashSet::new();
+    for (moment, packet) in &link.received {
+        match packet {
+            Received::Revalidate { session, .. } => drop(known.insert(*session)),
+            Received::Request { session, op, cxid } => match OpCode::from_code(*op) {
+                Some(OpCode::CreateSession) => drop(known.insert(*session)),
+                Some(OpCode::Sync) => {}
+                _ if known.contains(session) => {}
+                _ => {
+                    let message = format!(
+                        "cxid {cxid} of {session} comes on {:?} without a REVALIDATE before it",
+                        link.id
+                    );
+                    let records = [link.presented.0.record, moment.record];
+                    return Err(Violation::new("P9", message, &records));
+                }
+            },
+            Received::Ping { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// When the last connection ended over which a request was sent; `None` if one did not.
+type Closed = HashMap<(SessionId, Xid), Option<Moment>>;
+
+fn closed(transcript: &Transcript<'_>) -> Closed {
+    let mut closed = Closed::new();
+    for connection in &transcript.connections {
+        let Some(session) = connection.session() else {
+            continue;
+        };
+        let end = connection.ended.map(|(moment, _)| moment);
+        for request in connection.requests() {
+            let later = |before: Option<Moment>| match (before, end) {
+                (Some(before), Some(end)) if before.record > end.record => Some(before),
+                (Some(_), end) => end,
+                (None, _) => None,
+            };
+            closed
+                .entry((session, request.xid))
+                .and_modify(|before| *before = later(*before))
+                .or_insert(end);
+        }
+    }
+    closed
+}
+
+fn from_the_living(transcript: &Transcript<'_>, link: &Link<'_>, closed: &Closed) -> Verdict {
+    let (presented, _) = link.presented;
+    for (moment, packet) in &link.received {
+        let Received::Request { session, cxid, op } = packet else {
+            continue;
+        };
+        if *op == OpCode::Sync.code() {
+            continue;
+        }
+        if let Some(Some(end)) = closed.get(&(*session, *cxid))
+            && end.at + transcript.settings.transit < presented.at
+        {
+            let message = format!(
+                "cxid {cxid} of {session} comes on {:?}, and its connection had ended before that came up",
+                link.id
+            );
+            let records = [end.record, presented.record, moment.record];
+            return Err(Violation::new("P9", message, &records));
+        }
+    }
+    Ok(())
+}
