@@ -429,3 +429,362 @@ fn nothing_dropped(transcript: &Transcript<'_>, connection: &Connection<'_>) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bstr::BString;
+    use outpost_wire::proto::CreateMode;
+    use outpost_wire::txn::Txn;
+    use outpost_wire::{ErrorCode, OpCode, SessionId, Stat, Xid, Zxid};
+
+    use crate::checkers::specimen::{
+        Client, Story, TIMEOUT_MS, create, create_node, delete, get, multi, set, set_data, stat,
+    };
+    use crate::history::{
+        AtClient, AtLeader, Closer, Received, Reply, Request, SubReply, SyncKind,
+    };
+
+    /// A client that has set `/a`, and is told so by the last record.
+    fn written() -> (Story, Client, Zxid, Stat) {
+        let mut story = Story::new();
+        let c = story.client();
+        let made = story.plant("/a");
+        story.send(c, 1, set_data("/a", b"mine"));
+        story.forward(c, 1, OpCode::SetData);
+        let zxid = story.commit(c.session, 1, set("/a", b"mine", 1));
+        let stat = stat(made, zxid, 1, 4);
+        story.reply(c, 1, zxid, Reply::Stat(stat));
+        (story, c, zxid, stat)
+    }
+
+    /// The same without the reply.
+    fn unanswered() -> (Story, Client, Zxid, Stat) {
+        let (mut story, c, zxid, stat) = written();
+        story.records.pop();
+        (story, c, zxid, stat)
+    }
+
+    #[test]
+    fn a_write_that_is_told_what_its_transaction_did_passes() {
+        written().0.holds();
+    }
+
+    #[test]
+    fn an_acknowledgement_without_the_transaction_is_caught() {
+        // From a transaction that was lost with its leader: it is no part of history.
+        let mut story = Story::new();
+        let c = story.client();
+        let made = story.plant("/a");
+        story.send(c, 1, set_data("/a", b"mine"));
+        story.forward(c, 1, OpCode::SetData);
+        let told = Reply::Stat(stat(made, made, 1, 4));
+        story.reply(c, 1, made, told);
+        story.breaks("P5");
+    }
+
+    #[test]
+    fn an_answer_from_another_session_or_another_request_is_caught() {
+        let (story, c, zxid, stat) = written();
+        // Another session, with the same number.
+        let mut foreign = story.clone();
+        let other = foreign.client();
+        foreign.send(other, 1, set_data("/a", b"mine"));
+        foreign.forward(other, 1, OpCode::SetData);
+        foreign.reply(other, 1, foreign.last, Reply::Stat(stat));
+        foreign.breaks("P5");
+        // Another request of the session, with another number.
+        let mut second = story.clone();
+        second.send(c, 2, set_data("/a", b"mine"));
+        second.forward(c, 2, OpCode::SetData);
+        second.reply(c, 2, zxid, Reply::Stat(stat));
+        second.breaks("P5");
+    }
+
+    #[test]
+    fn an_answer_from_an_older_request_of_the_same_name_is_caught() {
+        let (mut story, c, _, before) = unanswered();
+        story.lose();
+        story.close(c, Closer::Server);
+        story.reattach(SyncKind::Diff, story.last);
+        let again = story.reopen(c.session, story.last);
+        // Its client counts from one again.
+        story.send(again, 1, set_data("/a", b"other"));
+        story.forward(again, 1, OpCode::SetData);
+        let mut ghost = story.clone();
+        let zxid = story.commit(c.session, 1, set("/a", b"other", 2));
+        let told = stat(before.czxid, zxid, 2, 5);
+        story.reply(again, 1, zxid, Reply::Stat(told));
+        story.holds();
+        // The old request comes late, and is taken for the new one.
+        let zxid = ghost.commit(c.session, 1, set("/a", b"mine", 2));
+        let told = stat(before.czxid, zxid, 2, 4);
+        ghost.reply(again, 1, zxid, Reply::Stat(told));
+        ghost.breaks("P5");
+    }
+
+    #[test]
+    fn a_result_other_than_that_of_the_transaction_is_caught() {
+        let (story, c, zxid, right) = unanswered();
+        let wrong = [
+            Stat {
+                version: 2,
+                ..right
+            },
+            Stat {
+                mzxid: right.czxid,
+                ..right
+            },
+        ];
+        for wrong in wrong {
+            let mut story = story.clone();
+            story.reply(c, 1, zxid, Reply::Stat(wrong));
+            story.breaks("P5");
+        }
+        let mut failed = story.clone();
+        failed.fail(c, 1, zxid, ErrorCode::BAD_VERSION);
+        failed.breaks("P5");
+    }
+
+    #[test]
+    fn a_failure_is_that_of_its_transaction() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.send(c, 1, set_data("/none", b""));
+        story.forward(c, 1, OpCode::SetData);
+        let error = ErrorCode::NO_NODE;
+        let zxid = story.commit(c.session, 1, Txn::Error { error });
+        let mut other = story.clone();
+        let mut hidden = story.clone();
+        story.fail(c, 1, zxid, error);
+        story.holds();
+        other.fail(c, 1, zxid, ErrorCode::BAD_VERSION);
+        other.breaks("P5");
+        hidden.reply(c, 1, zxid, Reply::Nothing);
+        hidden.breaks("P5");
+    }
+
+    #[test]
+    fn only_what_never_went_to_the_leader_is_refused_without_a_transaction() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.send(c, 1, set_data("/a", b""));
+        let mut forwarded = story.clone();
+        let zxid = story.last;
+        story.fail(c, 1, zxid, ErrorCode::MARSHALLING_ERROR);
+        story.holds();
+        forwarded.forward(c, 1, OpCode::SetData);
+        forwarded.fail(c, 1, zxid, ErrorCode::MARSHALLING_ERROR);
+        forwarded.breaks("P5");
+    }
+
+    #[test]
+    fn that_a_session_has_moved_is_never_told() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.send(c, 1, set_data("/a", b""));
+        story.forward(c, 1, OpCode::SetData);
+        let error = ErrorCode::SESSION_MOVED;
+        let zxid = story.commit(c.session, 1, Txn::Error { error });
+        let mut told = story.clone();
+        story.close(c, Closer::Server);
+        story.holds();
+        told.fail(c, 1, zxid, error);
+        told.breaks("P5");
+    }
+
+    #[test]
+    fn a_sequential_znode_is_told_with_its_number() {
+        let mut story = Story::new();
+        let c = story.client();
+        let request = create_node("/s-", b"x", CreateMode::PersistentSequential);
+        story.send(c, 1, request);
+        story.forward(c, 1, OpCode::Create2);
+        let path = "/s-0000000003";
+        let zxid = story.commit(c.session, 1, create(path, b"x"));
+        let told = |path: &str| Reply::Created {
+            path: BString::from(path),
+            stat: stat(zxid, zxid, 0, 1),
+        };
+        let mut wrong = story.clone();
+        story.reply(c, 1, zxid, told(path));
+        story.holds();
+        wrong.reply(c, 1, zxid, told("/s-"));
+        wrong.breaks("P5");
+    }
+
+    #[test]
+    fn a_multi_is_told_what_became_of_each_operation() {
+        let mut story = Story::new();
+        let c = story.client();
+        let path = || BString::from("/m");
+        let request = Request::Multi(vec![
+            create_node("/m", b"", CreateMode::Persistent),
+            set_data("/m", b"x"),
+            Request::Delete {
+                path: path(),
+                version: -1,
+            },
+        ]);
+        story.send(c, 1, request);
+        story.forward(c, 1, OpCode::Multi);
+        let txn = multi(vec![create("/m", b""), set("/m", b"x", 1), delete("/m")]);
+        let zxid = story.commit(c.session, 1, txn);
+        let results = |version| {
+            Reply::Multi(vec![
+                SubReply::Created {
+                    path: path(),
+                    stat: stat(zxid, zxid, 0, 0),
+                },
+                SubReply::Stat(stat(zxid, zxid, version, 1)),
+                SubReply::Deleted,
+            ])
+        };
+        let mut wrong = story.clone();
+        story.reply(c, 1, zxid, results(1));
+        story.holds();
+        wrong.reply(c, 1, zxid, results(2));
+        wrong.breaks("P5");
+    }
+
+    #[test]
+    fn a_multi_that_failed_is_told_where() {
+        let mut story = Story::new();
+        let c = story.client();
+        let ops = ["/x", "/y", "/z"].map(|path| set_data(path, b""));
+        story.send(c, 1, Request::Multi(ops.to_vec()));
+        story.forward(c, 1, OpCode::Multi);
+        let error = ErrorCode::NO_NODE;
+        let not_tried = ErrorCode::RUNTIME_INCONSISTENCY;
+        let txn = multi(vec![
+            set("/x", b"", 1),
+            Txn::Error { error },
+            Txn::Error { error: not_tried },
+        ]);
+        let zxid = story.commit(c.session, 1, txn);
+        let mut wrong = story.clone();
+        let told = |errors: [ErrorCode; 3]| Reply::Multi(errors.map(SubReply::Error).to_vec());
+        story.reply(c, 1, zxid, told([ErrorCode::OK, error, not_tried]));
+        story.holds();
+        wrong.reply(c, 1, zxid, told([error, not_tried, not_tried]));
+        wrong.breaks("P5");
+    }
+
+    #[test]
+    fn a_request_goes_to_the_leader_once_and_none_that_nobody_sent() {
+        let (mut story, c, ..) = written();
+        let mut invented = story.clone();
+        story.forward(c, 1, OpCode::SetData);
+        story.breaks("P5");
+        invented.forward(c, 2, OpCode::SetData);
+        invented.breaks("P5");
+        let mut twice = Story::new();
+        let c = twice.client();
+        twice.forward_as(c.session, 0, OpCode::CreateSession);
+        twice.breaks("P5");
+    }
+
+    #[test]
+    fn a_sync_may_be_asked_again_and_shows_what_was_committed_when_it_was_sent() {
+        let mut story = Story::new();
+        let c = story.client();
+        let stale = story.last;
+        let last = story.plant("/a");
+        let path = || BString::from("/a");
+        story.send(c, 1, Request::Sync { path: path() });
+        story.forward(c, 1, OpCode::Sync);
+        story.forward(c, 1, OpCode::Sync);
+        let (mut early, mut other) = (story.clone(), story.clone());
+        story.reply(c, 1, last, Reply::Synced { path: path() });
+        story.holds();
+        early.reply(c, 1, stale, Reply::Synced { path: path() });
+        early.breaks("P5");
+        let path = BString::from("/b");
+        other.reply(c, 1, last, Reply::Synced { path });
+        other.breaks("P5");
+    }
+
+    #[test]
+    fn at_the_end_nothing_is_left_without_an_answer_on_an_open_connection() {
+        let (mut story, c, ..) = unanswered();
+        story.breaks("P5");
+        story.close(c, Closer::Server);
+        story.holds();
+        let mut reading = Story::new();
+        let c = reading.client();
+        reading.send(c, 1, get("/a", false));
+        reading.breaks("P5");
+    }
+
+    #[test]
+    fn a_session_is_granted_on_the_word_of_the_leader_alone() {
+        let begin = || {
+            let mut story = Story::new();
+            let c = story.client();
+            story.close(c, Closer::Client);
+            (story, c)
+        };
+        // Gone on with, and nobody asked the leader.
+        let (mut story, c) = begin();
+        let again = Client {
+            conn: crate::history::Conn(7),
+            ..c
+        };
+        story.connecting(again, c.session, Zxid::ZERO);
+        let mut refused = story.clone();
+        story.connected(again);
+        story.breaks("P5");
+        // Refused, and it lives.
+        let session = c.session;
+        refused.at(again, AtClient::Refused { session });
+        refused.breaks("P5");
+        // Made, and never committed.
+        let mut made = Story::new();
+        let unborn = Client {
+            session: SessionId(5),
+            ..again
+        };
+        made.connecting(unborn, SessionId::NONE, Zxid::ZERO);
+        made.connected(unborn);
+        made.breaks("P5");
+        // Neither granted nor refused.
+        let (mut waits, _) = begin();
+        waits.connecting(again, session, Zxid::ZERO);
+        waits.breaks("P5");
+    }
+
+    #[test]
+    fn a_session_that_is_over_is_refused() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.close(c, Closer::Client);
+        let session = c.session;
+        story.leader(AtLeader::Expired { session });
+        story.commit(session, 0, Txn::CloseSession { paths: None });
+        let again = Client {
+            conn: crate::history::Conn(7),
+            ..c
+        };
+        story.connecting(again, session, Zxid::ZERO);
+        story.received(Received::Revalidate {
+            session,
+            timeout_ms: TIMEOUT_MS,
+            valid: false,
+        });
+        let mut granted = story.clone();
+        story.at(again, AtClient::Refused { session });
+        story.holds();
+        granted.connected(again);
+        granted.breaks("P5");
+    }
+
+    #[test]
+    fn a_transaction_that_answers_twice_is_caught() {
+        let (mut story, c, zxid, stat) = unanswered();
+        story.close(c, Closer::Server);
+        let again = story.reopen(c.session, Zxid::ZERO);
+        // The same words once more, and the old answer.
+        story.send(again, Xid(1).0, set_data("/a", b"mine"));
+        story.reply(again, 1, zxid, Reply::Stat(stat));
+        story.breaks("P5");
+    }
+}

@@ -149,3 +149,97 @@ fn silent_once_expired(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use outpost_wire::txn::Txn;
+
+    use crate::checkers::specimen::{Client, Story, TIMEOUT_MS};
+    use crate::history::{AtLeader, Closer, Received, SyncKind};
+
+    const TIMEOUT: u64 = TIMEOUT_MS as u64;
+
+    fn touch(story: &mut Story, c: Client) -> usize {
+        let touched = vec![(c.session, TIMEOUT_MS)];
+        story.received(Received::Ping { touched })
+    }
+
+    #[test]
+    fn a_client_whose_touches_arrive_is_served_and_one_whose_do_not_is_not() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.wait(TIMEOUT - 1);
+        let kept = touch(&mut story, c);
+        story.wait(TIMEOUT);
+        story.ping(c, story.last);
+        story.close(c, Closer::Server);
+        story.holds();
+        // The touch is lost on its way, or comes too late.
+        story.without(kept).breaks("P7");
+        story
+            .bent(|records| records[kept].at += std::time::Duration::from_millis(2))
+            .breaks("P7");
+    }
+
+    #[test]
+    fn a_connection_that_is_silent_but_open_past_its_lease_is_caught() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.wait(TIMEOUT);
+        let mut late = story.clone();
+        story.close(c, Closer::Server);
+        story.holds();
+        late.wait(1);
+        let mut open = late.clone();
+        late.close(c, Closer::Server);
+        late.breaks("P7");
+        let other = open.client();
+        open.ping(other, open.last);
+        open.breaks("P7");
+    }
+
+    #[test]
+    fn a_new_leader_gives_every_session_its_whole_timeout_again() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.wait(TIMEOUT - 5_000);
+        story.lose();
+        let elected = story.records.len();
+        story.elect(2);
+        story.reattach(SyncKind::Diff, story.last);
+        story.wait(TIMEOUT);
+        story.ping(c, story.last);
+        story.holds();
+        // Had it been elected at once it would not have been enough.
+        let early = story.bent(|records| {
+            let mut elected = records.remove(elected);
+            elected.at = std::time::Duration::ZERO;
+            records.insert(elected_before_everybody(records), elected);
+        });
+        early.breaks("P7");
+    }
+
+    fn elected_before_everybody(records: &[crate::history::Record]) -> usize {
+        records
+            .iter()
+            .position(|record| record.at > std::time::Duration::ZERO)
+            .expect("time goes on")
+    }
+
+    #[test]
+    fn nothing_comes_once_the_leader_has_counted_a_session_as_expired() {
+        let mut story = Story::new();
+        let c = story.client();
+        let session = c.session;
+        story.wait(1_000);
+        story.leader(AtLeader::Expired { session });
+        story.commit(session, 0, Txn::CloseSession { paths: None });
+        let mut served = story.clone();
+        story.wait(1);
+        story.close(c, Closer::Server);
+        story.holds();
+        served.wait(1);
+        served.ping(c, served.last);
+        served.breaks("P7");
+    }
+}

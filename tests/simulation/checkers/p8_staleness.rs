@@ -54,7 +54,11 @@ fn gaps(transcript: &Transcript<'_>) -> Vec<Gap> {
             Standing::Attached => close(&mut lost, &mut given_up, *moment),
         }
     }
-    close(&mut lost, &mut given_up, transcript.end);
+    let behind_the_end = Moment {
+        record: transcript.end.record + 1,
+        at: transcript.end.at,
+    };
+    close(&mut lost, &mut given_up, behind_the_end);
     gaps.retain(|gap| gap.from < gap.until.at);
     gaps
 }
@@ -95,7 +99,7 @@ fn nobody_served(transcript: &Transcript<'_>, connection: &Connection<'_>, gap: 
                 "{:?} {what} at {:?}, and without a link nobody is after {:?}",
                 connection.conn, moment.at, gap.from
             );
-            let records = [gap.cause.record, moment.record];
+            let records = [gap.cause.record, moment.record.min(transcript.end.record)];
             Err(Violation::new("P8", message, &records))
         }
     }
@@ -132,4 +136,105 @@ fn standing_within(
             *standing == wanted && moment.record > from.record && moment.record <= until.record
         })
         .map(|(moment, _)| *moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checkers::specimen::{SETTINGS, Story};
+    use crate::history::{AtObserver, Closer, SyncKind};
+
+    fn hold_ms() -> u64 {
+        SETTINGS.hold.as_millis() as u64
+    }
+
+    fn give_up(story: &mut Story) {
+        let reason = "the hold is over".to_owned();
+        story.observer(AtObserver::GaveUp { reason });
+    }
+
+    #[test]
+    fn clients_are_served_for_the_hold_and_not_for_longer() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.lose();
+        story.wait(hold_ms());
+        story.ping(c, story.last);
+        let mut longer = story.clone();
+        let mut open = story.clone();
+        give_up(&mut story);
+        story.close(c, Closer::Server);
+        story.wait(1);
+        story.reattach(SyncKind::Diff, story.last);
+        story.holds();
+        longer.wait(1);
+        longer.ping(c, longer.last);
+        longer.breaks("P8");
+        open.wait(1);
+        open.close(c, Closer::Server);
+        open.breaks("P8");
+    }
+
+    #[test]
+    fn a_link_that_comes_back_in_time_ends_the_hold() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.lose();
+        story.wait(hold_ms());
+        story.reattach(SyncKind::Diff, story.last);
+        story.wait(hold_ms());
+        story.ping(c, story.last);
+        story.holds();
+    }
+
+    #[test]
+    fn the_hold_begins_with_the_first_of_several_losses() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.lose();
+        story.wait(hold_ms() - 1);
+        story.observer(AtObserver::Lost {
+            reason: "refused".to_owned(),
+        });
+        story.wait(2);
+        story.ping(c, story.last);
+        story.breaks("P8");
+    }
+
+    #[test]
+    fn whoever_has_given_up_serves_nobody_until_it_is_attached() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.lose();
+        give_up(&mut story);
+        let mut kept = story.clone();
+        story.close(c, Closer::Server);
+        story.wait(1);
+        story.holds();
+        let mut new = story.clone();
+        new.client();
+        new.wait(1);
+        new.breaks("P8");
+        story.reattach(SyncKind::Diff, story.last);
+        story.client();
+        story.holds();
+        kept.wait(1);
+        kept.ping(c, kept.last);
+        kept.breaks("P8");
+    }
+
+    #[test]
+    fn a_link_that_is_gone_is_not_believed_in_for_long() {
+        let mut story = Story::new();
+        story.wait(1);
+        let lost = story.lose();
+        let timeout = SETTINGS.link_timeout;
+        story.bent(|records| records[lost].at += timeout).holds();
+        let late = timeout + std::time::Duration::from_millis(1);
+        story.bent(|records| records[lost].at += late).breaks("P8");
+        let mut never = story.without(lost);
+        never.wait(late.as_millis() as u64);
+        let c = never.client();
+        never.ping(c, never.last);
+        never.breaks("P8");
+    }
 }

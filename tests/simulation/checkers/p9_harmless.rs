@@ -116,3 +116,117 @@ fn from_the_living(transcript: &Transcript<'_>, link: &Link<'_>, closed: &Closed
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use outpost_wire::OpCode;
+    use outpost_wire::txn::Txn;
+
+    use crate::checkers::specimen::{Client, Story, set, set_data};
+    use crate::history::{AtLeader, Closer, Link, SyncKind};
+
+    /// A client that writes over a second link of the same epoch.
+    fn again() -> (Story, Client) {
+        let mut story = Story::new();
+        let c = story.client();
+        story.plant("/a");
+        story.lose();
+        story.reattach(SyncKind::Diff, story.last);
+        story.send(c, 1, set_data("/a", b"x"));
+        (story, c)
+    }
+
+    fn finish(story: &mut Story, c: Client) {
+        story.commit(c.session, 1, set("/a", b"x", 1));
+        story.close(c, Closer::Client);
+    }
+
+    #[test]
+    fn a_session_is_revalidated_before_its_first_request_to_the_same_leader() {
+        let (mut story, c) = again();
+        story.revalidate(c.session);
+        let (before, after) = (
+            story.records.len() - 1,
+            story.forward(c, 1, OpCode::SetData),
+        );
+        finish(&mut story, c);
+        story.holds();
+        story.swapped(before, after).breaks("P9");
+        story.without(before).breaks("P9");
+    }
+
+    #[test]
+    fn another_sessions_revalidation_is_not_enough() {
+        let (mut story, c) = again();
+        story.revalidate(crate::checkers::specimen::OTHER);
+        story.forward(c, 1, OpCode::SetData);
+        finish(&mut story, c);
+        story.breaks("P9");
+    }
+
+    #[test]
+    fn a_new_leader_knows_no_owners() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.plant("/a");
+        story.lose();
+        story.elect(2);
+        story.reattach(SyncKind::Diff, story.last);
+        story.send(c, 1, set_data("/a", b"x"));
+        story.forward(c, 1, OpCode::SetData);
+        finish(&mut story, c);
+        story.holds();
+    }
+
+    #[test]
+    fn a_request_of_a_connection_that_was_closed_before_the_link_came_up_is_caught() {
+        let begin = || {
+            let mut story = Story::new();
+            let c = story.client();
+            story.plant("/a");
+            story.lose();
+            story.send(c, 1, set_data("/a", b"x"));
+            (story, c)
+        };
+        let go_on = |story: &mut Story, c: Client| {
+            story.wait(1);
+            story.elect(2);
+            story.reattach(SyncKind::Diff, story.last);
+            story.forward(c, 1, OpCode::SetData);
+            story.commit(c.session, 1, set("/a", b"x", 1));
+        };
+        let (mut story, c) = begin();
+        go_on(&mut story, c);
+        story.close(c, Closer::Client);
+        story.holds();
+        let (mut story, c) = begin();
+        story.close(c, Closer::Client);
+        go_on(&mut story, c);
+        story.breaks("P9");
+    }
+
+    #[test]
+    fn what_harms_a_leader_is_caught() {
+        let mut story = Story::new();
+        story.holds();
+        story.leader(AtLeader::Harmed {
+            link: Link(1),
+            how: "a body that cannot be read".to_owned(),
+        });
+        story.breaks("P9");
+    }
+
+    #[test]
+    fn a_history_that_contradicts_itself_is_told_apart_from_a_broken_promise() {
+        let mut story = Story::new();
+        story.plant("/a");
+        let mut twice = story.clone();
+        twice.plant("/a");
+        twice.breaks("history");
+        let session = crate::checkers::specimen::OTHER;
+        let mut gap = story.clone();
+        gap.last = outpost_wire::Zxid(gap.last.0 + 1);
+        gap.commit(session, 0, Txn::CloseSession { paths: None });
+        gap.breaks("history");
+    }
+}
