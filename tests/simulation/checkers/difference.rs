@@ -6,9 +6,9 @@
 //!
 //! | before | after | told to whoever watches |
 //! |---|---|---|
-//! | not there | there | NodeCreated; whoever goes on watching its children may be told of them too |
+//! | not there | there | NodeCreated; then NodeChildrenChanged if it has got children since, to a watch of them that stays |
 //! | there | not there | NodeDeleted, once for data and children together |
-//! | there | another znode of that name | a watch that stays: NodeDeleted, NodeCreated. One that fires once: NodeDeleted, or the change that setWatches would report |
+//! | there | another znode of that name | a watch that stays: NodeDeleted, and then as above. One that fires once: NodeDeleted, or the change that setWatches would report |
 //! | there | the same znode, data set meanwhile | NodeDataChanged |
 //! | there | the same znode, children changed meanwhile | NodeChildrenChanged |
 //!
@@ -189,7 +189,9 @@ impl Ways {
     fn right(self, before: Option<&Node>, after: Option<&Node>) -> Vec<Vec<EventType>> {
         match (before, after) {
             (None, None) => vec![vec![]],
-            (None, Some(after)) if self.data() => self.with_children(vec![NodeCreated], after),
+            (None, Some(after)) if self.data() => {
+                vec![self.with_children(vec![NodeCreated], after)]
+            }
             (None, Some(_)) => vec![vec![]],
             (Some(_), None) if self.data() || self.child() => vec![vec![NodeDeleted]],
             (Some(_), None) => vec![vec![]],
@@ -199,7 +201,7 @@ impl Ways {
                 either_order(data, child)
             }
             (Some(_), Some(after)) if self.stays() => {
-                self.with_children(vec![NodeDeleted, NodeCreated], after)
+                vec![self.with_children(vec![NodeDeleted, NodeCreated], after)]
             }
             (Some(_), Some(_)) if self.data() || self.child() => {
                 let mut right = either_order(self.data(), self.child());
@@ -210,13 +212,13 @@ impl Ways {
         }
     }
 
-    /// A znode that is new may have got children already.
-    fn with_children(self, told: Vec<EventType>, after: &Node) -> Vec<Vec<EventType>> {
-        let mut right = vec![told.clone()];
-        if self.children_stay() && after.stat.pzxid != after.stat.czxid {
-            right.push([told, vec![NodeChildrenChanged]].concat());
+    /// A znode begins without children: those that it has, or has had, came after it.
+    fn with_children(self, mut told: Vec<EventType>, after: &Node) -> Vec<EventType> {
+        let has_had = after.stat.pzxid != after.stat.czxid || !after.children.is_empty();
+        if self.children_stay() && has_had {
+            told.push(NodeChildrenChanged);
         }
-        right
+        told
     }
 }
 

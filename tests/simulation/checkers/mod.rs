@@ -8,6 +8,8 @@
 //! Each rule has a test that a history that keeps it passes and that the same history with one thing bent does
 //! not (`specimen.rs` writes such histories).
 
+#[cfg(test)]
+mod against_mirror;
 mod difference;
 mod model;
 mod p1_prefix;

@@ -102,6 +102,20 @@ impl Story {
         self.reattach(by, Zxid::ZERO);
     }
 
+    /// A transaction that a leader has written: header, record and digest.
+    pub(crate) fn committed(&mut self, bytes: &Bytes) -> Zxid {
+        let header = TxnEntry::decode(bytes).expect("a leader wrote it").header;
+        self.leader(AtLeader::Committed(Transaction {
+            zxid: header.zxid,
+            session: header.session,
+            cxid: header.cxid,
+            kind: OpCode::from_code(header.kind),
+            bytes: bytes.clone(),
+        }));
+        self.last = header.zxid;
+        self.last
+    }
+
     /// A transaction of this session and cxid.
     pub(crate) fn commit(&mut self, session: SessionId, cxid: i32, txn: Txn<'_>) -> Zxid {
         self.last = Zxid(self.last.0 + 1);
@@ -117,15 +131,7 @@ impl Story {
             txn,
             digest: None,
         };
-        let bytes = Bytes::from(entry.encode());
-        self.leader(AtLeader::Committed(Transaction {
-            zxid: header.zxid,
-            session,
-            cxid: header.cxid,
-            kind: OpCode::from_code(header.kind),
-            bytes,
-        }));
-        self.last
+        self.committed(&Bytes::from(entry.encode()))
     }
 
     /// Somebody else creates a znode without data.
@@ -299,13 +305,17 @@ impl Story {
         }
     }
 
-    /// This promise is broken, and it is the records told here (by their place) that show it.
+    /// This promise is the first one found broken.
     #[track_caller]
     pub(crate) fn breaks(&self, promise: &str) {
         match check(&self.records, SETTINGS) {
             Ok(()) => panic!("{promise} holds\n{}", tell(&self.records)),
             Err(violation) => assert_eq!(violation.promise, promise, "{violation}"),
         }
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        check(&self.records, SETTINGS).is_err()
     }
 
     /// The same history with something else in it.
