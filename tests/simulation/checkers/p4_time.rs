@@ -2,7 +2,9 @@
 //!
 //! Demanded:
 //!
-//! * The zxids of the replies and events of a session never decrease, from one connection to the next either.
+//! * The zxids of the replies and events of a connection never decrease.
+//! * From one connection of a session to the next, those of its replies do not either. (Client libraries do not
+//!   count events and pings, nor do they tell the next server of them.)
 //! * A client that says at its connect request how much it has seen gets no reply that shows less.
 //!
 //! Zxids tell a client which of two answers is the newer one, so one that decreases shows it an older world; and
@@ -10,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use outpost_wire::{SessionId, Zxid};
+use outpost_wire::{SessionId, Xid, Zxid};
 
 use super::transcript::{Connection, Item, Transcript, Verdict, Violation};
 
@@ -26,12 +28,13 @@ pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
             seen.zxid = connection.last_zxid_seen;
             seen.record = connection.began.record;
         }
-        follow(connection, seen)?;
+        *seen = follow(connection, seen)?;
     }
     Ok(())
 }
 
 /// The newest state that a session has seen, and where.
+#[derive(Clone, Copy)]
 struct Seen {
     zxid: Zxid,
     record: usize,
@@ -46,7 +49,9 @@ impl Default for Seen {
     }
 }
 
-fn follow(connection: &Connection<'_>, seen: &mut Seen) -> Verdict {
+/// What the next connection has to go on from.
+fn follow(connection: &Connection<'_>, before: &Seen) -> Result<Seen, Violation> {
+    let (mut seen, mut told) = (*before, *before);
     for item in &connection.items {
         let zxid = match item {
             Item::Request(_) => continue,
@@ -64,9 +69,12 @@ fn follow(connection: &Connection<'_>, seen: &mut Seen) -> Verdict {
             );
             return Err(Violation::new("P4", message, &[seen.record, record]));
         }
-        *seen = Seen { zxid, record };
+        seen = Seen { zxid, record };
+        if matches!(item, Item::Reply(reply) if reply.xid != Xid::PING) {
+            told = seen;
+        }
     }
-    Ok(())
+    Ok(told)
 }
 
 #[cfg(test)]
@@ -82,9 +90,10 @@ mod tests {
         let c = story.client();
         let before = story.last;
         let seen = story.plant("/a");
-        story.ping(c, seen);
+        story.send(c, 1, get("/b", false));
+        story.fail(c, 1, seen, outpost_wire::ErrorCode::NO_NODE);
         story.close(c, Closer::Client);
-        let again = story.reopen(c.session, seen);
+        let again = story.reopen(c.session, before);
         let mut back = story.clone();
         story.ping(again, seen);
         story.holds();

@@ -349,8 +349,8 @@ fn handshake(transcript: &Transcript<'_>, connection: &Connection<'_>) -> Verdic
         }
     }
     match connection.refused {
-        Some(refused) if lives(transcript, connection.brought, refused) => {
-            let message = format!("{} is refused, and it lives", connection.brought);
+        Some(refused) if !is_over(transcript, connection, refused) => {
+            let message = format!("{} is refused, and is not over", connection.brought);
             let records = [connection.began.record, refused.record];
             Err(Violation::new("P5", message, &records))
         }
@@ -370,34 +370,36 @@ fn is_created(model: &Model, granted: Granted) -> bool {
 }
 
 fn is_valid(transcript: &Transcript<'_>, connection: &Connection<'_>, granted: Granted) -> bool {
-    let during = connection.began.record..granted.moment.record;
+    is_told(transcript, connection, granted.moment, true)
+}
+
+/// Whether the leader was asked for a client's session while it waited, and what it said.
+fn is_told(
+    transcript: &Transcript<'_>,
+    connection: &Connection<'_>,
+    until: Moment,
+    wanted: bool,
+) -> bool {
+    let during = connection.began.record..until.record;
     transcript
         .links
         .iter()
         .flat_map(|link| &link.received)
         .filter(|(moment, _)| during.contains(&moment.record))
         .any(|(_, packet)| {
-            matches!(packet, Received::Revalidate { session, valid: true, .. }
-                if *session == granted.session)
+            matches!(packet, Received::Revalidate { session, valid, .. }
+                if *session == connection.brought && *valid == wanted)
         })
 }
 
-/// Whether nothing had ended a session by then.
-fn lives(transcript: &Transcript<'_>, session: SessionId, then: Moment) -> bool {
-    let steps = transcript.model.steps();
-    let committed = steps.partition_point(|step| step.record < then.record);
-    let zxid = committed
-        .checked_sub(1)
-        .and_then(|last| steps.get(last))
-        .map_or(Zxid::ZERO, |step| step.header.zxid);
-    let expired = transcript.expired.get(&session);
-    // It ends for the leader before the transaction that closes it is committed.
-    let closing = steps[committed..]
-        .iter()
-        .any(|step| step.header.session == session && step.outcome == Outcome::SessionClosed);
-    transcript.model.session(session, zxid).is_some()
-        && !closing
-        && expired.is_none_or(|moment| moment.record > then.record)
+/// Whether the leader has said that a session is over, or has closed it.
+fn is_over(transcript: &Transcript<'_>, connection: &Connection<'_>, then: Moment) -> bool {
+    let closed = |step: &Step| {
+        step.header.session == connection.brought
+            && step.outcome == Outcome::SessionClosed
+            && step.record < then.record
+    };
+    is_told(transcript, connection, then, false) || transcript.model.steps().iter().any(closed)
 }
 
 /// Every request has its answer, or its connection an end.

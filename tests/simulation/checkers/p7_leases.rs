@@ -114,7 +114,7 @@ fn open_within(
     for (place, lease) in leases.iter().enumerate().skip(known.saturating_sub(1)) {
         let next = leases.get(place + 1).map_or(end, |next| next.from);
         let reached = if next.record < end.record { next } else { end };
-        if reached.at > lease.until + transcript.settings.transit {
+        if reached.at > lease.until + transcript.settings.client_transit {
             let message = format!(
                 "{:?} is open at {:?}, and the leader could expire {} from {:?} on",
                 connection.conn, reached.at, granted.session, lease.until
@@ -137,7 +137,7 @@ fn silent_once_expired(
     let Some(expired) = transcript.expired.get(&session) else {
         return Ok(());
     };
-    let late = expired.at + transcript.settings.transit;
+    let late = expired.at + transcript.settings.client_transit;
     for item in &connection.items {
         let moment = item.moment();
         let comes = !matches!(item, Item::Request(_));

@@ -68,7 +68,7 @@ fn nobody_served(transcript: &Transcript<'_>, connection: &Connection<'_>, gap: 
     let Some(granted) = connection.granted else {
         return Ok(());
     };
-    let late = gap.from + transcript.settings.transit;
+    let late = gap.from + transcript.settings.client_transit;
     let inside = |moment: Moment| {
         moment.at > late && moment.record > gap.cause.record && moment.record < gap.until.record
     };
@@ -111,7 +111,7 @@ fn losses_are_noticed(transcript: &Transcript<'_>) -> Verdict {
         let next = transcript.links.get(place + 1).map(|next| next.presented.0);
         let until = next.unwrap_or(transcript.end);
         let Some(gone) = link.gone else { continue };
-        let late = gone.at + transcript.settings.link_timeout + transcript.settings.transit;
+        let late = gone.at + transcript.settings.link_timeout + transcript.settings.link_transit;
         let attached = standing_within(transcript, link.presented.0, until, Standing::Attached);
         let lost = standing_within(transcript, link.presented.0, until, Standing::Lost);
         let noticed = lost.map_or(until.at, |lost| lost.at);

@@ -6,10 +6,13 @@
 //! * Where an epoch's leader had the observer on another link before, a session's first request on a new link
 //!   stands behind its REVALIDATE on that link, or is the one that creates it. The leader takes the old link for the
 //!   session's owner, and would answer that the session has moved. (A sync has no owner and is exempt.)
-//! * No request of a connection is handed on over a link that came up after the connection had ended: its client
-//!   may be at another server by now, and the request would overtake what it does there.
+//! * No request of a connection is handed on over a link that came up a third of the session's timeout after the
+//!   connection had ended: its client may be at another server by now, and the request would overtake what it does
+//!   there. (The end of a connection may be seen late, or never. A client looks for another server when it has heard
+//!   nothing for two thirds of its timeout.)
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use outpost_wire::{OpCode, SessionId, Xid};
 
@@ -29,7 +32,7 @@ pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
         if again {
             revalidated_first(link)?;
         }
-        from_the_living(transcript, link, &closed)?;
+        from_the_living(link, &closed)?;
     }
     Ok(())
 }
@@ -69,7 +72,8 @@ fn revalidated_first(link: &Link<'_>) -> Verdict {
     Ok(())
 }
 
-/// When the last connection ended over which a request was sent; `None` if one did not.
+/// When the last connection over which a request was sent had ended for so long that the request is not to be
+/// handed on; `None` if one has not ended.
 type Closed = HashMap<(SessionId, Xid), Option<Moment>>;
 
 fn closed(transcript: &Transcript<'_>) -> Closed {
@@ -78,7 +82,12 @@ fn closed(transcript: &Transcript<'_>) -> Closed {
         let Some(session) = connection.session() else {
             continue;
         };
-        let end = connection.ended.map(|(moment, _)| moment);
+        let timeout_ms = connection.granted.map_or(0, |granted| granted.timeout_ms);
+        let patience = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0)) / 3;
+        let end = connection.ended.map(|(moment, _)| Moment {
+            at: moment.at + patience + transcript.settings.client_transit,
+            ..moment
+        });
         for request in connection.requests() {
             let later = |before: Option<Moment>| match (before, end) {
                 (Some(before), Some(end)) if before.record > end.record => Some(before),
@@ -94,7 +103,7 @@ fn closed(transcript: &Transcript<'_>) -> Closed {
     closed
 }
 
-fn from_the_living(transcript: &Transcript<'_>, link: &Link<'_>, closed: &Closed) -> Verdict {
+fn from_the_living(link: &Link<'_>, closed: &Closed) -> Verdict {
     let (presented, _) = link.presented;
     for (moment, packet) in &link.received {
         let Received::Request { session, cxid, op } = packet else {
@@ -104,7 +113,7 @@ fn from_the_living(transcript: &Transcript<'_>, link: &Link<'_>, closed: &Closed
             continue;
         }
         if let Some(Some(end)) = closed.get(&(*session, *cxid))
-            && end.at + transcript.settings.transit < presented.at
+            && end.at < presented.at
         {
             let message = format!(
                 "cxid {cxid} of {session} comes on {:?}, and its connection had ended before that came up",
@@ -122,7 +131,7 @@ mod tests {
     use outpost_wire::OpCode;
     use outpost_wire::txn::Txn;
 
-    use crate::checkers::specimen::{Client, Story, set, set_data};
+    use crate::checkers::specimen::{Client, Story, TIMEOUT_MS, set, set_data};
     use crate::history::{AtLeader, Closer, Link, SyncKind};
 
     /// A client that writes over a second link of the same epoch.
@@ -189,7 +198,7 @@ mod tests {
             (story, c)
         };
         let go_on = |story: &mut Story, c: Client| {
-            story.wait(1);
+            story.wait(TIMEOUT_MS as u64 / 3 + 1);
             story.elect(2);
             story.reattach(SyncKind::Diff, story.last);
             story.forward(c, 1, OpCode::SetData);

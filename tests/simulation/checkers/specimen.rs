@@ -22,9 +22,10 @@ pub(crate) const TIMEOUT_MS: i32 = 30_000;
 pub(crate) const OTHER: SessionId = SessionId(0x0200_0000_0000_0001);
 
 pub(crate) const SETTINGS: Settings = Settings {
-    hold: Duration::from_secs(10),
+    hold: Duration::from_secs(12),
     link_timeout: Duration::from_secs(4),
-    transit: Duration::ZERO,
+    client_transit: Duration::ZERO,
+    link_transit: Duration::ZERO,
 };
 
 /// One client's connection.

@@ -63,9 +63,10 @@ pub(crate) struct Settings {
     pub(crate) hold: Duration,
     /// How long a silent link is believed in.
     pub(crate) link_timeout: Duration,
-    /// How long something may be on its way between a client and the observer, or between the observer and the
-    /// ensemble: as much later than it is true may it be seen.
-    pub(crate) transit: Duration,
+    /// How long something may be on its way between a client and the observer: so much later may a client see it.
+    pub(crate) client_transit: Duration,
+    /// The same between the ensemble and the observer.
+    pub(crate) link_transit: Duration,
 }
 
 /// When something happened.
