@@ -10,55 +10,15 @@ use outpost_tests::ports::free_port;
 use outpost_tests::raw::{RawClient, Refusal};
 use outpost_tests::tree_dump::assert_same_tree;
 use outpost_tests::{
-    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Towards, four_letter, wait,
+    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Towards, wait,
 };
 use outpost_wire::OpCode;
 use outpost_wire::proto::{CreateMode, SetDataRequest, SetDataResponse, SyncRequest};
 
+use crate::region::{LIMIT, Region, SESSION_TIMEOUT_MS};
 use crate::workload;
 
-/// The longest session timeout that the servers of these tests allow.
-const SESSION_TIMEOUT_MS: i32 = 10_000;
-/// Whether Outpost keeps its clients over a lost link. This version does not: like a Java observer it closes
-/// them at once, and each test says what must be true then. Once `outpost.hold` has its effect, this is true.
-const OUTPOST_HOLDS_CLIENTS: bool = false;
-/// Until something that must happen counts as not happening.
-const LIMIT: Duration = Duration::from_secs(40);
-
-/// An ensemble, a relay before each voter, and an observer that reaches the voters through them.
-struct Region {
-    observer: Observer,
-    relays: Vec<(u64, Relay)>,
-    ensemble: Ensemble,
-}
-
 impl Region {
-    fn start(hold: Duration) -> Self {
-        Self::with(Settings::default(), hold)
-    }
-
-    fn with(settings: Settings, hold: Duration) -> Self {
-        let settings = Settings {
-            extended_types: true,
-            ..settings
-        };
-        let ensemble = Ensemble::with(settings.super_secret());
-        let relays = Relay::before_all(&ensemble);
-        let settings = ObserverSettings::default()
-            .line(format!("outpost.hold={}", hold.as_millis()))
-            .through(&relays);
-        let observer = Observer::start(&ensemble, ObserverKind::from_env(), &settings);
-        Self {
-            observer,
-            relays,
-            ensemble,
-        }
-    }
-
-    fn every_relay(&self, act: impl Fn(&Relay)) {
-        self.relays.iter().for_each(|(_, relay)| act(relay));
-    }
-
     /// Random clients under random faults, and the trees are equal in the end.
     fn weather_a_storm(&self) {
         let storm = Storm { region: self };
@@ -67,33 +27,6 @@ impl Region {
         self.ensemble.wait_until_all_serve();
         self.observer.wait_until_it_serves();
         assert_same_tree(self.observer.client_address(), self.voter_address());
-    }
-
-    fn holds_clients(&self) -> bool {
-        OUTPOST_HOLDS_CLIENTS && self.observer.kind() == ObserverKind::Outpost
-    }
-
-    /// Cuts every link and returns once the observer knows.
-    fn cut_and_wait_until_detached(&self) {
-        self.every_relay(Relay::cut);
-        wait::until("the observer to notice the cut", LIMIT, || {
-            four_letter::learner_master(self.observer.client_address())
-                .is_none()
-                .then_some(())
-        });
-    }
-
-    fn local(&self) -> RawClient {
-        RawClient::connect(self.observer.client_address(), SESSION_TIMEOUT_MS)
-    }
-
-    fn voter_address(&self) -> SocketAddr {
-        let leader = self.ensemble.wait_for_leader();
-        self.ensemble.server(leader).client_address()
-    }
-
-    fn voter(&self) -> RawClient {
-        RawClient::connect(self.voter_address(), SESSION_TIMEOUT_MS)
     }
 
     /// Asks until the connection is lost; every answer until then must be a good one.

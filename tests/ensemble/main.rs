@@ -8,10 +8,12 @@
 
 mod bounds;
 mod clients;
+mod detach;
 mod handover;
 mod link;
 mod local_sessions;
 mod membership;
+mod region;
 mod stage;
 mod versions;
 mod workload;

@@ -200,6 +200,26 @@ impl Server {
         four_letter::mode(self.client_address())
     }
 
+    /// Its transaction logs, oldest first.
+    ///
+    /// # Panics
+    /// When its data directory cannot be read.
+    pub fn log_files(&self) -> Vec<PathBuf> {
+        let dir = self.dir.join("data/version-2");
+        let entries = fs::read_dir(&dir)
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", dir.display()));
+        let mut logs: Vec<(u64, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let first = u64::from_str_radix(name.strip_prefix("log.")?, 16).ok()?;
+                Some((first, entry.path()))
+            })
+            .collect();
+        logs.sort();
+        logs.into_iter().map(|(_, path)| path).collect()
+    }
+
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -387,15 +407,15 @@ impl Ensemble {
         });
     }
 
-    /// The `server.N` lines, with each voter's quorum port replaced by what `quorum_port` says.
-    pub(crate) fn server_lines(&self, quorum_port: impl Fn(&Server) -> u16) -> String {
+    /// The `server.N` lines, with each voter's host and quorum port replaced by what `quorum_address` says.
+    pub(crate) fn server_lines(&self, quorum_address: impl Fn(&Server) -> SocketAddr) -> String {
         let mut text = String::new();
         for server in &self.servers {
             let Ports {
                 election, client, ..
             } = server.ports;
-            let quorum = quorum_port(server);
-            let _ = write!(text, "server.{}=127.0.0.1:{quorum}:{election}", server.id);
+            let quorum = quorum_address(server);
+            let _ = write!(text, "server.{}={quorum}:{election}", server.id);
             if self.settings.version.has_client_address_in_server_line() {
                 let _ = write!(text, ":participant;127.0.0.1:{client}");
             }
@@ -439,7 +459,7 @@ impl Ensemble {
         if let Some(line) = self.settings.lines_by_voter.get(index) {
             let _ = writeln!(text, "{line}");
         }
-        text.push_str(&self.server_lines(|server| server.ports.quorum));
+        text.push_str(&self.server_lines(Server::quorum_address));
         fs::write(server.dir.join("zoo.cfg"), text).expect("the run directory can be written");
     }
 

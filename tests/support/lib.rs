@@ -9,9 +9,12 @@
 #![allow(clippy::expect_used)]
 
 pub mod clients;
+pub mod committed;
+pub mod crowd;
 pub mod ensemble;
 pub mod four_letter;
 pub mod jars;
+pub mod metrics;
 pub mod observer;
 mod permits;
 pub mod ports;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::ensemble::{Ensemble, Ports, Version, java_server};
+use crate::metrics::Metrics;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::relay::Relay;
@@ -48,8 +49,8 @@ pub struct ObserverSettings {
     pub java_version: Option<Version>,
     /// Further lines for its `zoo.cfg`.
     pub lines: Vec<String>,
-    /// For each voter's id the port that stands in for its quorum port.
-    pub quorum_ports: Vec<(u64, u16)>,
+    /// For each voter's id the address that stands in for its host and quorum port.
+    pub quorum_addresses: Vec<(u64, SocketAddr)>,
     /// Further environment of the process.
     pub environment: Vec<(String, String)>,
 }
@@ -63,9 +64,9 @@ impl ObserverSettings {
 
     /// Sends the observer's link to each voter through its relay.
     pub fn through(mut self, relays: &[(u64, Relay)]) -> Self {
-        self.quorum_ports = relays
+        self.quorum_addresses = relays
             .iter()
-            .map(|(id, relay)| (*id, relay.address().port()))
+            .map(|(id, relay)| (*id, relay.address()))
             .collect();
         self
     }
@@ -78,6 +79,7 @@ pub struct Observer {
     pub id: u64,
     kind: ObserverKind,
     ports: Ports,
+    metrics_port: u16,
     command: CommandLine,
     process: Option<Process>,
     ensemble_dir: PathBuf,
@@ -116,7 +118,8 @@ impl Observer {
     ) -> Self {
         let (id, ports) = next_member(ensemble);
         let dir = RunDir::new(&format!("observer-{id}"));
-        let config = write_files(&dir, ensemble, settings, id, ports);
+        let metrics_port = free_port();
+        let config = write_files(&dir, ensemble, settings, id, ports, metrics_port);
         let command = CommandLine {
             config,
             java_version: settings.java_version.unwrap_or(ensemble.settings().version),
@@ -127,6 +130,7 @@ impl Observer {
             id,
             kind,
             ports,
+            metrics_port,
             command,
             process: None,
             ensemble_dir: ensemble.dir().to_owned(),
@@ -144,6 +148,16 @@ impl Observer {
     /// Where it serves clients.
     pub fn client_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports.client))
+    }
+
+    /// What it tells Prometheus now; a Java observer is not asked to tell anything.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn metrics(&self) -> Metrics {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.metrics_port));
+        Metrics::read(address)
+            .unwrap_or_else(|error| panic!("observer {} shows no metrics: {error}", self.id))
     }
 
     /// The same as a client's connect string.
@@ -316,6 +330,7 @@ fn write_files(
     settings: &ObserverSettings,
     id: u64,
     ports: Ports,
+    metrics_port: u16,
 ) -> PathBuf {
     let data = dir.path().join("data");
     fs::create_dir_all(&data).expect("the run directory can be written");
@@ -326,7 +341,7 @@ fn write_files(
         text.push_str("admin.enableServer=false\n");
     }
     // Outpost serves metrics without being asked, at a port that everyone would share.
-    let _ = writeln!(text, "metricsProvider.httpPort={}", free_port());
+    let _ = writeln!(text, "metricsProvider.httpPort={metrics_port}");
     if !ensemble
         .settings()
         .version
@@ -343,10 +358,10 @@ fn write_files(
     }
     text.push_str(&ensemble.server_lines(|server| {
         let relayed = settings
-            .quorum_ports
+            .quorum_addresses
             .iter()
             .find(|(id, _)| *id == server.id);
-        relayed.map_or(server.ports.quorum, |(_, port)| *port)
+        relayed.map_or(server.quorum_address(), |(_, address)| *address)
     }));
     if !ensemble
         .listed_observers()

@@ -90,7 +90,16 @@ impl Relay {
     /// When no port can be bound.
     pub fn start(target: SocketAddr) -> Self {
         let port = crate::ports::free_port();
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port can be bound");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], port)), target)
+    }
+
+    /// As [`Self::start`], at an address of the caller's choice.
+    ///
+    /// # Panics
+    /// When it cannot be bound.
+    pub fn start_at(address: SocketAddr, target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address)
+            .unwrap_or_else(|error| panic!("{address} cannot be bound: {error}"));
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");

@@ -9,16 +9,18 @@ const PAUSE: Duration = Duration::from_millis(25);
 ///
 /// # Panics
 /// After `limit` without an answer, with `what` in the message.
-pub fn until<T>(what: &str, limit: Duration, mut question: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, limit: Duration, question: impl FnMut() -> Option<T>) -> T {
+    within(limit, question).unwrap_or_else(|| panic!("waited {limit:?} in vain for: {what}"))
+}
+
+/// Asks `question` until it answers, for at most `limit`.
+pub fn within<T>(limit: Duration, mut question: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        if let Some(answer) = question() {
+        let answer = question();
+        if answer.is_some() || start.elapsed() >= limit {
             return answer;
         }
-        assert!(
-            start.elapsed() < limit,
-            "waited {limit:?} in vain for: {what}"
-        );
         std::thread::sleep(PAUSE);
     }
 }
