@@ -158,9 +158,9 @@ fn settings(version: Version) -> Settings {
 fn start_observer(ensemble: &Ensemble, links: &[(u64, Recorder)], jaas: &Path) -> Observer {
     let options = format!("-Djava.security.auth.login.config={}", jaas.display());
     let settings = ObserverSettings {
-        quorum_ports: links
+        quorum_addresses: links
             .iter()
-            .map(|(id, link)| (*id, link.address().port()))
+            .map(|(id, link)| (*id, link.address()))
             .collect(),
         environment: vec![(JAVA_OPTIONS.to_owned(), options)],
         ..ObserverSettings::default()
