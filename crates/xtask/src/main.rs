@@ -22,9 +22,10 @@ enum Command {
     Test,
     /// Formatting, lints, documentation and boundaries, then every test.
     Ci,
-    /// Runs a Java observer and an Outpost side by side under load and prints the ratios.
+    /// Runs a Java observer and an Outpost side by side under load and prints the ratios; `bench detach` while
+    /// the ensemble loses its leader.
     Bench {
-        /// Handed to the benchmark; `--help` lists them.
+        /// Handed to the benchmark; `--help` and `detach --help` list them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

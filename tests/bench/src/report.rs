@@ -20,6 +20,16 @@ impl Row {
         }
     }
 
+    /// Something of which no ratio is taken: what is good may be none at all.
+    pub(crate) fn plain(what: &str, java: f64, outpost: f64) -> Row {
+        Row {
+            what: what.to_owned(),
+            java,
+            outpost,
+            ratio: f64::NAN,
+        }
+    }
+
     /// Something of which more is better.
     pub(crate) fn more_is_better(what: &str, java: f64, outpost: f64) -> Row {
         Row {
@@ -38,6 +48,16 @@ pub(crate) fn median<T>(rounds: &[T], of: impl Fn(&T) -> f64) -> f64 {
     values[values.len() / 2]
 }
 
+/// Small numbers with more of their digits; NaN stands for what did not come about.
+fn number(value: f64) -> String {
+    match value {
+        value if value.is_nan() => "-".to_owned(),
+        value if value == 0.0 || value.abs() >= 100.0 => format!("{value:.0}"),
+        value if value.abs() >= 10.0 => format!("{value:.1}"),
+        value => format!("{value:.3}"),
+    }
+}
+
 /// Prints all rows.
 pub(crate) fn print(rows: &[Row]) {
     println!(
@@ -51,6 +71,12 @@ pub(crate) fn print(rows: &[Row]) {
         ratio,
     } in rows
     {
-        println!("{what:<46} {java:>12.1} {outpost:>12.1} {ratio:>14.1}");
+        let ratio = if ratio.is_finite() {
+            format!("{ratio:.1}")
+        } else {
+            String::new()
+        };
+        let [java, outpost] = [*java, *outpost].map(number);
+        println!("{what:<46} {java:>12} {outpost:>12} {ratio:>14}");
     }
 }
