@@ -5,15 +5,16 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bstr::BStr;
 use bytes::Bytes;
 use outpost::limits::{OUTBOX_BYTES_PAUSE, PIPELINE_REQUESTS_MAX};
 use outpost_forward::{
-    Answers, Attachment, Candidates, Link, LinkSettings, Lost, Origin, Pending, Request, View,
+    Answers, Attached, Attachment, Candidates, GaveUp, Link, LinkSettings, Origin, Pending,
+    Request, View,
 };
-use outpost_mirror::{Applied, Mirror, TreeOptions, WatchEvent, WatcherId};
+use outpost_mirror::{Applied, Mirror, Tree, TreeOptions, WatchEvent, WatcherId};
 use outpost_sim::ServerOptions;
 use outpost_tests::raw::RawClient;
 use outpost_wire::proto::{
@@ -116,12 +117,15 @@ struct Counting {
 }
 
 impl Answers for Counting {
-    fn attached(&self, attachment: Attachment) {
-        self.attachment.store(attachment.0, Ordering::Release);
+    fn attached(&self, attached: Attached) {
+        self.attachment
+            .store(attached.attachment.0, Ordering::Release);
     }
-    fn detached(&self, _: &Lost) {
+    fn held(&self) {}
+    fn gave_up(&self, _: GaveUp) {
         self.attachment.store(0, Ordering::Release);
     }
+    fn replaced(&self, _: &Tree) {}
     fn fired(&self, _: WatcherId, _: &WatchEvent<'_>) {}
     fn committed(&self, _: &Pending, _: &Applied, _: View<'_>) {
         self.committed.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +137,12 @@ impl Answers for Counting {
         self.unknown.fetch_add(1, Ordering::Relaxed);
     }
     fn batch_done(&self) {}
-    fn take_touched(&self, _: &mut Vec<u8>) {}
+    fn touches_proven(&self, _: Instant) {}
+    fn take_touched(&self, _: Instant, _: &mut Vec<u8>) {}
+    fn is_there(&self, _: Origin) -> bool {
+        true
+    }
+    fn not_forwarded(&self, _: Origin) {}
 }
 
 fn link_settings() -> LinkSettings {
@@ -142,11 +151,13 @@ fn link_settings() -> LinkSettings {
         connect_timeout: LIMIT,
         init_timeout: LIMIT,
         sync_timeout: LIMIT,
+        silence_timeout: LIMIT,
         hold: Duration::ZERO,
         packet_bytes_max: 4 << 20,
         // Somebody who loses fifty links has little patience.
         retry_first: Duration::from_millis(1),
         retry_longest: Duration::from_millis(5),
+        retry_longest_held: Duration::from_millis(5),
         reconnect_delay: Duration::ZERO,
         request_queue_max: 100,
         in_flight_max: 1_000,

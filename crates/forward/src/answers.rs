@@ -1,10 +1,11 @@
 //! Where results leave: the one trait through which this crate speaks to the sessions served here.
 
+use std::time::Instant;
+
 use outpost_mirror::{Applied, Tree, WatchEvent, WatcherId, Watches};
 use outpost_wire::SessionId;
 
-use crate::hold::Attachment;
-use crate::lost::Lost;
+use crate::hold::Attached;
 use crate::writes::{Origin, Pending};
 
 /// The tree at one point of history, with the watches left on it.
@@ -16,18 +17,39 @@ pub struct View<'a> {
     pub watches: &'a Watches,
 }
 
+/// Why clients are not served any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GaveUp {
+    /// The link did not come back within the hold time (P8).
+    HoldOver,
+    /// The leader's history ends before what clients have seen.
+    BackInTime,
+    /// The mirror differs from the leader's tree (P1).
+    Diverged,
+    /// This process is shutting down.
+    Stopped,
+}
+
 /// Takes what the ensemble says to the sessions served here.
 ///
-/// All methods are called from the apply thread, in the order of the leader's history, and must not
+/// Most methods are called from the apply thread, in the order of the leader's history, and must not
 /// wait: whoever cannot take an answer is cut off. Those that get a [`View`] are called while no
 /// reader can see the tree, so whatever they append to a connection's output stands there before any
-/// reply that shows the change (P3). The one exception is [`Answers::take_touched`].
+/// reply that shows the change (P3). [`Answers::take_touched`], [`Answers::is_there`] and
+/// [`Answers::not_forwarded`] are called from the link thread.
 pub trait Answers: Send + Sync + 'static {
-    /// The mirror has caught up; requests submitted with `attachment` will be forwarded.
-    fn attached(&self, attachment: Attachment);
+    /// The mirror has caught up; requests submitted with `attached.attachment` are forwarded from now on.
+    fn attached(&self, attached: Attached);
+
+    /// The link is lost, and clients are held: served from the mirror, while what they want from the leader waits.
+    /// Touches whose arrival is not proven do not count any more, and are to be sent again.
+    fn held(&self);
 
     /// Clients are no longer served: their connections are to be closed.
-    fn detached(&self, reason: &Lost);
+    fn gave_up(&self, why: GaveUp);
+
+    /// Another tree has taken the place of the one that was served. Sessions that it does not know have ended.
+    fn replaced(&self, tree: &Tree);
 
     /// A watch has fired.
     fn fired(&self, watcher: WatcherId, event: &WatchEvent<'_>);
@@ -50,7 +72,18 @@ pub trait Answers: Send + Sync + 'static {
     /// The tree is visible again: connections that were given something may be woken.
     fn batch_done(&self);
 
+    /// Everything that [`Answers::take_touched`] handed out up to this moment has reached the leader (P7).
+    fn touches_proven(&self, taken: Instant);
+
     /// Appends `{ long sessionId, int timeoutMs }` for every global session touched since the last
-    /// call. Called from the link thread, for the answer to a PING.
-    fn take_touched(&self, table: &mut Vec<u8>);
+    /// call, to be sent at once.
+    fn take_touched(&self, now: Instant, table: &mut Vec<u8>);
+
+    /// Whether whoever submitted a request is still here, for all that can be known: not gone, and heard so lately
+    /// that it cannot have given up on this server. Its session may be claimed on its behalf.
+    fn is_there(&self, origin: Origin) -> bool;
+
+    /// A request was not forwarded, because whoever submitted it may have taken its session elsewhere. Its
+    /// connection must end.
+    fn not_forwarded(&self, origin: Origin);
 }

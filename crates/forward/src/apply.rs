@@ -5,23 +5,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use outpost_mirror::{Applied, DigestCheck, Mirror, Tree, WriteGuard};
+use outpost_mirror::{Applied, Difference, DigestCheck, Mirror, Tree, WriteGuard};
 use outpost_wire::OpCode;
 use outpost_wire::membership::Membership;
 use outpost_wire::txn::{Txn, TxnEntry};
 use tokio::sync::Semaphore;
 
-use crate::answers::{Answers, View};
+use crate::answers::{Answers, GaveUp, View};
 use crate::clock;
 use crate::driver::Queued;
 use crate::event::Event;
 use crate::hold::{Hold, Standing};
 use crate::link::Shared;
 use crate::lost::Lost;
-use crate::writes::{Answer, Pending};
+use crate::writes::Pending;
 
 /// Where clients read the membership.
 const CONFIG_PATH: &str = "/zookeeper/config";
@@ -72,7 +72,16 @@ impl Apply {
         let mut guard = mirror.write();
         for queued in batch.drain(..) {
             applied_bytes += queued.bytes as usize;
-            self.handle(queued.event, &mut guard);
+            match queued.event {
+                Event::Snapshot(tree) => {
+                    // Comparing two trees takes time, which readers are not to wait for.
+                    drop(guard);
+                    let difference = self.survey(&mirror, &tree);
+                    guard = mirror.write();
+                    self.replace(*tree, difference.as_ref(), &mut guard);
+                }
+                event => self.handle(event, &mut guard),
+            }
         }
         let zxid = guard.last_zxid();
         drop(guard);
@@ -90,32 +99,49 @@ impl Apply {
 
     fn handle(&mut self, event: Event, guard: &mut WriteGuard<'_>) {
         match event {
-            Event::Snapshot(tree) => self.replace(*tree, guard),
+            Event::Snapshot(tree) => self.replace(*tree, None, guard),
             Event::Committed { bytes, .. } => self.commit(&bytes, guard),
-            Event::UpToDate { membership } => self.up_to_date(membership, guard),
-            Event::Synced => match self.shared.writes.synced() {
-                Some(pending) => self.answers.synced(&pending, view(guard)),
-                None => tracing::warn!("a SYNC came that nobody waits for"),
-            },
+            Event::UpToDate { epoch, membership } => self.up_to_date(epoch, membership, guard),
+            Event::Synced => self.synced(guard),
             Event::Revalidated { session, valid } => {
-                if let Some(origin) = self.shared.writes.revalidated(session) {
+                let asked = self.shared.writes.revalidated(session);
+                if let Some(origin) = asked.and_then(|asked| asked.origin) {
                     self.answers
                         .revalidated(origin, session, valid, view(guard));
                 }
             }
             Event::Lost { reason, done } => {
-                self.lost(&reason);
                 // Fails when the link thread does not wait any more.
-                let _ = done.send(());
+                let _ = done.send(self.lost(&reason));
             }
+            Event::HoldOver => self.end_hold(),
         }
     }
 
-    /// Puts a whole new tree in the place of the old one.
-    fn replace(&mut self, tree: Tree, guard: &mut WriteGuard<'_>) {
+    /// What those who watch will have to be told, if anybody can be watching. Nobody else changes the tree.
+    fn survey(&self, mirror: &Mirror, tree: &Tree) -> Option<Difference> {
+        let watched = self.hold.standing() != Standing::GivenUp;
+        watched.then(|| Difference::survey(&mirror.read(), tree))
+    }
+
+    /// Puts a whole new tree in the place of the old one, which clients have been served from if they are held.
+    fn replace(&mut self, tree: Tree, difference: Option<&Difference>, guard: &mut WriteGuard<'_>) {
         tracing::info!(zxid = %tree.last_zxid(), znodes = tree.node_count(), "snapshot taken over");
         self.shared.status.snapshots.fetch_add(1, Ordering::Relaxed);
         self.diverged = false;
+        if tree.last_zxid() < guard.last_zxid() {
+            self.give_up(GaveUp::BackInTime);
+        }
+        // What is in a snapshot tells nobody whose request it was.
+        let orphans = self.shared.writes.take_orphans();
+        self.give_up_on(&orphans);
+        if let Some(difference) = difference {
+            let answers = &self.answers;
+            difference.fire(guard, &tree, guard.watches(), &mut |watcher, event| {
+                answers.fired(watcher, event);
+            });
+        }
+        self.answers.replaced(&tree);
         self.retired = Some(std::mem::replace(&mut **guard, tree));
     }
 
@@ -137,13 +163,14 @@ impl Apply {
             return self.diverge(&why.to_string());
         }
         self.compare(&applied);
-        match self.shared.writes.answered_by(&entry.header) {
-            Answer::NotOurs => {}
-            Answer::Ours(pending) => self.answers.committed(&pending, &applied, view(guard)),
-            Answer::OursAfter(pending, skipped) => {
-                self.give_up_on(&skipped);
-                self.answers.committed(&pending, &applied, view(guard));
-            }
+        let answer = self.shared.writes.answered_by(&entry.header);
+        for sync in &answer.syncs_before {
+            self.answers.synced(sync, view(guard));
+        }
+        self.give_up_on(&answer.passed_over);
+        self.give_up_on(answer.ambiguous.as_slice());
+        if let Some(pending) = &answer.ours {
+            self.answers.committed(pending, &applied, view(guard));
         }
         if entry.header.kind == OpCode::CloseSession.code() {
             self.answers.session_closed(entry.header.session);
@@ -192,7 +219,7 @@ impl Apply {
         }
     }
 
-    fn up_to_date(&mut self, membership: Option<Bytes>, guard: &mut WriteGuard<'_>) {
+    fn up_to_date(&mut self, epoch: u32, membership: Option<Bytes>, guard: &mut WriteGuard<'_>) {
         self.shared
             .status
             .set_leader_before_3_5(membership.is_none());
@@ -200,24 +227,77 @@ impl Apply {
             adopt_config(&text, guard);
             *self.shared.announced.lock() = Some(text);
         }
-        let attachment = self.hold.attached();
+        // In time for the link, not for the clients.
+        self.end_hold();
+        let lost = self.shared.writes.settle(epoch);
+        self.give_up_on(&lost);
+        let attached = self.hold.attached(clock::now());
         self.shared
             .status
             .attachments
             .fetch_add(1, Ordering::Relaxed);
-        self.shared.set_attachment(Some(attachment));
-        tracing::info!(zxid = %guard.last_zxid(), znodes = guard.node_count(),
-            "attached to the ensemble, serving clients");
-        self.answers.attached(attachment);
+        self.shared.set_attachment(Some(attached.attachment));
+        match attached.held {
+            None => {
+                tracing::info!(zxid = %guard.last_zxid(), znodes = guard.node_count(),
+                    "attached to the ensemble, serving clients");
+            }
+            Some(held) => {
+                tracing::info!(zxid = %guard.last_zxid(), detached_ms = held.as_millis(),
+                    writes_of_unknown_fate = lost.len(), "attached again, clients were held");
+            }
+        }
+        self.answers.attached(attached);
     }
 
-    fn lost(&mut self, reason: &Lost) {
-        self.shared.set_attachment(None);
-        let (requests, _revalidations) = self.shared.writes.abandon();
-        self.give_up_on(&requests);
-        if self.hold.lost(clock::now()) {
-            self.answers.detached(reason);
+    fn synced(&mut self, guard: &WriteGuard<'_>) {
+        let Some(synced) = self.shared.writes.synced() else {
+            return tracing::warn!("a SYNC came that nobody waits for");
+        };
+        if let Some(taken) = synced.proves {
+            self.answers.touches_proven(taken);
         }
+        for pending in &synced.waiting {
+            self.answers.synced(pending, view(guard));
+        }
+    }
+
+    /// Returns until when clients are held, if they are.
+    fn lost(&mut self, reason: &Lost) -> Option<Instant> {
+        let now = clock::now();
+        let until = self.hold.lost(now);
+        match reason {
+            Lost::Truncated { .. } => self.give_up(GaveUp::BackInTime),
+            Lost::Diverged => self.give_up(GaveUp::Diverged),
+            Lost::Stopped => self.give_up(GaveUp::Stopped),
+            _ => self.end_hold(),
+        }
+        if !matches!(self.hold.standing(), Standing::Detached { .. }) {
+            return None;
+        }
+        self.shared.writes.detach();
+        self.answers.held();
+        until
+    }
+
+    /// Gives up if the hold time is over.
+    fn end_hold(&mut self) {
+        if self.hold.expired(clock::now()) {
+            self.let_go(GaveUp::HoldOver);
+        }
+    }
+
+    fn give_up(&mut self, why: GaveUp) {
+        if self.hold.give_up() {
+            self.let_go(why);
+        }
+    }
+
+    fn let_go(&mut self, why: GaveUp) {
+        self.shared.set_attachment(None);
+        let requests = self.shared.writes.abandon();
+        self.give_up_on(&requests);
+        self.answers.gave_up(why);
     }
 
     fn give_up_on(&self, requests: &[Pending]) {

@@ -26,7 +26,12 @@ impl Backoff {
 
     /// How long to wait now; the next wait is longer.
     pub fn delay(&mut self) -> Duration {
-        let full = self.next;
+        self.delay_up_to(self.longest)
+    }
+
+    /// The same, but no longer than `longest`, to which the waits then grow.
+    pub fn delay_up_to(&mut self, longest: Duration) -> Duration {
+        let full = self.next.min(longest);
         self.next = (full * 5 / 4).min(self.longest);
         full.mul_f64(1.0 - fastrand::f64() / 2.0)
     }

@@ -31,6 +31,11 @@ impl Candidate {
     pub fn leader(&self) -> Option<ServerId> {
         (!self.observer_master).then_some(self.server)
     }
+
+    /// Whether both are the same place.
+    pub fn is_at(&self, other: &Candidate) -> bool {
+        self.host == other.host && self.port == other.port
+    }
 }
 
 impl fmt::Display for Candidate {

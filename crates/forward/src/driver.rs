@@ -1,11 +1,15 @@
 //! Socket and timers around a [`Learner`].
 
+use std::cell::Cell;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use outpost_mirror::Mirror;
 use outpost_wire::quorum::ForwardedRequest;
+use outpost_wire::{OpCode, SessionId, Xid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -17,10 +21,11 @@ use crate::candidates::Candidate;
 use crate::clock;
 use crate::event::Event;
 use crate::learner::{Forwarded, Learner, Settings};
-use crate::link::{LinkSettings, Request, Shared};
+use crate::link::{Request, Shared};
 use crate::lost::Lost;
 use crate::network::{LinkStream, Network};
 use crate::status::{LinkState, Master};
+use crate::writes::{Pending, Revalidation};
 
 /// How much is read from the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -31,6 +36,12 @@ const OUTPUT_BYTES_MAX: usize = 4 << 20;
 const OUTPUT_BYTES_LIMIT: usize = 16 << 20;
 /// Requests taken from the queue before the socket is looked at again.
 const REQUESTS_AT_ONCE: usize = 256;
+/// REVALIDATEs that may be on their way: a leader is not to be flooded when the sessions of a whole region wake up.
+const REVALIDATIONS_MAX: usize = 256;
+/// PINGs after which touches that were told to a follower have been told to the leader.
+const TOUCH_ROUNDS_OF_FOLLOWERS: u64 = 2;
+/// The body of a sync: the path `/`.
+const SYNC_BODY: &[u8] = &[0, 0, 0, 1, b'/'];
 /// How much later the candidates of the next preference are asked.
 const PREFERENCE_STEP: Duration = Duration::from_millis(250);
 
@@ -42,12 +53,23 @@ pub(crate) struct Wire {
     input: BytesMut,
     output: Vec<u8>,
     learner: Learner,
+    owners: Owners,
+    /// Syncs taken from the queue that will share one SYNC.
+    syncs: Vec<Pending>,
+    touches: Touches,
 }
 
 /// One entry of the queue to the apply thread, with the share of the queue's bytes that it holds.
 pub(crate) struct Queued {
     pub(crate) event: Event,
     pub(crate) bytes: u32,
+}
+
+impl Queued {
+    /// An event that takes no share of the bytes.
+    pub(crate) fn new(event: Event) -> Queued {
+        Queued { event, bytes: 0 }
+    }
 }
 
 /// The queue to the apply thread: bounded in entries by the channel, in bytes by the semaphore.
@@ -57,26 +79,39 @@ pub(crate) struct ApplyQueue {
     pub(crate) room: Arc<Semaphore>,
 }
 
+/// How often a candidate is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Rhythm {
+    pub(crate) backoff: Backoff,
+    /// While clients are held nobody waits longer than this for the next attempt.
+    pub(crate) longest_held: Duration,
+    /// Until when clients are held.
+    pub(crate) held_until: Option<Instant>,
+    pub(crate) connect_timeout: Duration,
+}
+
+impl Rhythm {
+    fn delay(&mut self) -> Duration {
+        let held = self.held_until.is_some_and(|until| clock::now() < until);
+        match held {
+            true => self.backoff.delay_up_to(self.longest_held),
+            false => self.backoff.delay(),
+        }
+    }
+}
+
 /// Asks all candidates side by side, again and again, until one answers OBSERVERINFO; the others
 /// are dropped at that moment.
 pub(crate) async fn seek(
+    network: &Arc<dyn Network>,
     candidates: Vec<Candidate>,
     settings: &Settings,
-    link: &LinkSettings,
-    network: &Arc<dyn Network>,
+    rhythm: &Rhythm,
 ) -> Option<Wire> {
     let mut attempts = JoinSet::new();
     for candidate in candidates {
-        let backoff = Backoff::new(link.retry_first, link.retry_longest);
-        let patience = link.connect_timeout;
         let network = Arc::clone(network);
-        attempts.spawn(pursue(
-            network,
-            candidate,
-            settings.clone(),
-            patience,
-            backoff,
-        ));
+        attempts.spawn(pursue(network, candidate, settings.clone(), rhythm.clone()));
     }
     attempts.join_next().await?.ok()
 }
@@ -86,23 +121,16 @@ async fn pursue(
     network: Arc<dyn Network>,
     candidate: Candidate,
     settings: Settings,
-    connect_timeout: Duration,
-    mut backoff: Backoff,
+    mut rhythm: Rhythm,
 ) -> Wire {
     sleep(PREFERENCE_STEP * candidate.preference).await;
+    let patience = rhythm.connect_timeout;
     loop {
-        match Wire::register(
-            &*network,
-            candidate.clone(),
-            settings.clone(),
-            connect_timeout,
-        )
-        .await
-        {
+        match Wire::register(&*network, candidate.clone(), settings.clone(), patience).await {
             Ok(wire) => return wire,
             Err(lost) => tracing::debug!(%candidate, %lost, "no learner master here"),
         }
-        sleep(backoff.delay()).await;
+        sleep(rhythm.delay()).await;
     }
 }
 
@@ -135,6 +163,9 @@ impl Wire {
             input: BytesMut::new(),
             output: Vec::new(),
             learner,
+            owners: Owners::default(),
+            syncs: Vec::new(),
+            touches: Touches::default(),
         };
         while !wire.learner.is_registered() {
             wire.write_all().await?;
@@ -157,22 +188,23 @@ impl Wire {
     }
 
     /// Follows the master until the link is lost. Every buffer, timer and queue of this life of the
-    /// link goes with the `Wire`.
+    /// link goes with the `Wire`. `known_epoch` is the one under which the leader may know us as owner of sessions.
     pub(crate) async fn drive(
         mut self,
-        shared: &Shared,
-        answers: &dyn Answers,
+        known_epoch: u32,
+        upward: &Upward,
         requests: &mut mpsc::Receiver<Request>,
-        apply: &ApplyQueue,
     ) -> Lost {
         let began = clock::now();
-        shared.status.set_state(LinkState::Synchronizing);
-        shared.status.set_master(Some(Master {
+        let status = &upward.shared.status;
+        status.set_state(LinkState::Synchronizing);
+        status.set_master(Some(Master {
             candidate: self.candidate.clone(),
             epoch: self.learner.epoch(),
             since: began,
         }));
-        match self.exchange(began, shared, answers, requests, apply).await {
+        self.owners.must_claim = self.learner.epoch() == known_epoch;
+        match self.exchange(began, upward, requests).await {
             Ok(()) => Lost::Stopped,
             Err(lost) => lost,
         }
@@ -181,16 +213,18 @@ impl Wire {
     async fn exchange(
         &mut self,
         began: Instant,
-        shared: &Shared,
-        answers: &dyn Answers,
+        upward: &Upward,
         requests: &mut mpsc::Receiver<Request>,
-        apply: &ApplyQueue,
     ) -> Result<(), Lost> {
+        let shared = &*upward.shared;
         // What came together with the answer to OBSERVERINFO.
-        self.take_events(shared, apply).await?;
+        self.take_events(upward).await?;
         let mut written = 0;
         let mut progress = Progress::new(began);
         loop {
+            if progress.show(self, shared) {
+                self.resume(upward);
+            }
             if written == self.output.len() {
                 self.output.clear();
                 written = 0;
@@ -201,7 +235,8 @@ impl Wire {
             }
             let has_room = self.learner.is_following()
                 && self.learner.output_len() < OUTPUT_BYTES_MAX
-                && shared.writes.len() < shared.in_flight_max;
+                && shared.writes.len() < shared.in_flight_max
+                && shared.writes.revalidations() < REVALIDATIONS_MAX;
             let deadline = self.learner.deadline();
             tokio::select! {
                 biased;
@@ -209,19 +244,14 @@ impl Wire {
                 read = read_some(&mut self.reader, &mut self.input) => {
                     let read = read?;
                     shared.status.bytes_received.fetch_add(read as u64, Ordering::Relaxed);
-                    let outcome = self.learner.handle_input(
-                        clock::now(),
-                        &mut self.input,
-                        &|table| answers.take_touched(table),
-                    );
+                    let outcome = self.handle_input(upward);
                     // What came before the error is as good as ever.
-                    self.take_events(shared, apply).await?;
+                    self.take_events(upward).await?;
                     outcome?;
                     // The master's PINGs bring us here often enough.
                     if shared.suspicion.lock().must_heal(clock::now()) {
                         return Err(Lost::Diverged);
                     }
-                    progress.show(self, shared);
                 }
                 wrote = self.writer.write(&self.output[written..]), if written < self.output.len() => {
                     let wrote = wrote?;
@@ -229,7 +259,7 @@ impl Wire {
                     written += wrote;
                 }
                 request = requests.recv(), if has_room => match request {
-                    Some(request) => self.submit_with_followers(request, shared, requests),
+                    Some(request) => self.submit_with_followers(request, upward, requests),
                     None => return Ok(()),
                 },
                 // What came back was counted as in flight until the apply thread had it.
@@ -239,38 +269,114 @@ impl Wire {
         }
     }
 
+    fn handle_input(&mut self, upward: &Upward) -> Result<(), Lost> {
+        let now = clock::now();
+        let (pings, touched) = (Cell::new(0), Cell::new(None));
+        let outcome = self
+            .learner
+            .handle_input(now, &mut self.input, &|table: &mut Vec<u8>| {
+                upward.answers.take_touched(now, table);
+                pings.set(pings.get() + 1);
+                touched.set(touched.get().or(first_session(table)));
+            });
+        if pings.get() > 0 {
+            self.prove_touches(now, pings.get(), touched.get(), upward);
+        }
+        outcome
+    }
+
+    /// Asks for a sign that touches have reached the leader: a SYNC that was sent after them and comes back. A
+    /// follower that is our master hands touches on with its own next PING only, so there the sign is asked for two
+    /// PINGs later.
+    fn prove_touches(
+        &mut self,
+        now: Instant,
+        pings: u64,
+        touched: Option<SessionId>,
+        upward: &Upward,
+    ) {
+        let touches = &mut self.touches;
+        touches.pings += pings;
+        touches.session = touched.or(touches.session);
+        if touched.is_some() {
+            touches.unproven.push_back((touches.pings, now));
+        }
+        let rounds = match self.candidate.observer_master {
+            true => TOUCH_ROUNDS_OF_FOLLOWERS,
+            false => 0,
+        };
+        let told = touches.pings - rounds.min(touches.pings);
+        let done = touches.unproven.partition_point(|(ping, _)| *ping <= told);
+        let newest = touches.unproven.drain(..done).next_back();
+        if let (Some((_, taken)), Some(session)) = (newest, touches.session) {
+            upward.shared.writes.register_proof(taken);
+            self.send_sync(session, Xid(0));
+        }
+    }
+
+    /// UPTODATE is here: what waited for it goes first.
+    fn resume(&mut self, upward: &Upward) {
+        let now = clock::now();
+        let mut table = Vec::new();
+        upward.answers.take_touched(now, &mut table);
+        let first = first_session(&table);
+        if first.is_some() {
+            self.learner.send_touches(table);
+        }
+        self.prove_touches(now, 1, first, upward);
+        for revalidation in upward.shared.writes.take_unsent_revalidations() {
+            self.revalidate(revalidation, upward);
+        }
+        if let Some(sync) = upward.shared.writes.register_lost_syncs() {
+            self.send_sync(sync.session, sync.cxid);
+        }
+    }
+
     /// Submits a request and those that wait right behind it.
     fn submit_with_followers(
         &mut self,
         first: Request,
-        shared: &Shared,
+        upward: &Upward,
         requests: &mut mpsc::Receiver<Request>,
     ) {
-        self.submit(first, shared);
+        self.submit(first, upward);
         for _ in 1..REQUESTS_AT_ONCE {
             match requests.try_recv() {
-                Ok(request) => self.submit(request, shared),
+                Ok(request) => self.submit(request, upward),
                 Err(_) => break,
             }
         }
+        self.flush_syncs(upward);
     }
 
     /// Registers before sending: the answer may come before the next instruction is executed.
-    fn submit(&mut self, request: Request, shared: &Shared) {
+    fn submit(&mut self, request: Request, upward: &Upward) {
+        let shared = &*upward.shared;
         if !shared.is_current(request.attachment()) {
             return;
         }
-        shared
-            .status
-            .requests_forwarded
-            .fetch_add(1, Ordering::Relaxed);
         match request {
+            Request::Forward { pending, .. } if pending.op == OpCode::Sync => {
+                self.syncs.push(pending);
+            }
             Request::Forward {
                 pending,
                 body,
                 authinfo,
                 ..
             } => {
+                // A sync that its session sent before must be answered before.
+                if self
+                    .syncs
+                    .iter()
+                    .any(|sync| sync.session == pending.session)
+                {
+                    self.flush_syncs(upward);
+                }
+                if !self.claim(&pending, upward) {
+                    return;
+                }
+                shared.status.note_forwarded();
                 shared.writes.register(pending);
                 self.learner.submit(&Forwarded {
                     request: ForwardedRequest {
@@ -288,25 +394,156 @@ impl Wire {
                 timeout_ms,
                 ..
             } => {
-                shared.writes.register_revalidation(session, origin);
-                self.learner.revalidate(session, timeout_ms);
+                let origin = Some(origin);
+                self.revalidate(
+                    Revalidation {
+                        session,
+                        timeout_ms,
+                        origin,
+                    },
+                    upward,
+                );
             }
         }
     }
 
+    /// Sees to it that the leader takes us for the owner of the request's session. False if the request must not
+    /// be forwarded.
+    ///
+    /// A request that has waited for this link may be one of a client that has left us meanwhile. Where it has
+    /// taken its session to, it has perhaps written since, and a request of ours that arrived later would overtake
+    /// that (P2). So the first of each session is forwarded only for a client that is still here.
+    ///
+    /// A leader under which another link of ours has been takes that link, which is gone, for the owner of the
+    /// session, and refuses what comes from this one. REVALIDATE makes this link the owner. The leader takes our
+    /// packets in their order, so the request may follow at once. A leader that has just come into office knows no
+    /// owners, and the first to send something becomes it.
+    fn claim(&mut self, pending: &Pending, upward: &Upward) -> bool {
+        let session = pending.session;
+        // Anybody may close any session, and a new one is its maker's.
+        if self.owners.sessions.contains(&session) || pending.op == OpCode::CloseSession {
+            return true;
+        }
+        if !upward.answers.is_there(pending.origin) {
+            upward.answers.not_forwarded(pending.origin);
+            return false;
+        }
+        if self.owners.must_claim && pending.op != OpCode::CreateSession {
+            let timeout_ms = upward.mirror.read().sessions().get(&session).copied();
+            // One that the mirror does not know is local to this server, and nobody can own it.
+            if let Some(timeout_ms) = timeout_ms {
+                let revalidation = Revalidation {
+                    session,
+                    timeout_ms,
+                    origin: None,
+                };
+                upward.shared.writes.register_revalidation(revalidation);
+                self.learner.revalidate(session, timeout_ms);
+            }
+        }
+        self.owners.sessions.insert(session);
+        true
+    }
+
+    /// Asks on behalf of a client that wants its session here, if it still does.
+    fn revalidate(&mut self, revalidation: Revalidation, upward: &Upward) {
+        let Revalidation {
+            session,
+            timeout_ms,
+            origin,
+        } = revalidation;
+        if let Some(origin) = origin
+            && !upward.answers.is_there(origin)
+        {
+            return upward.answers.not_forwarded(origin);
+        }
+        upward.shared.status.note_forwarded();
+        upward.shared.writes.register_revalidation(revalidation);
+        self.learner.revalidate(session, timeout_ms);
+        self.owners.sessions.insert(session);
+    }
+
+    /// Sends one SYNC for all syncs that are waiting.
+    fn flush_syncs(&mut self, upward: &Upward) {
+        let Some(first) = self.syncs.first().copied() else {
+            return;
+        };
+        upward
+            .shared
+            .writes
+            .register_syncs(std::mem::take(&mut self.syncs));
+        upward.shared.status.note_forwarded();
+        self.send_sync(first.session, first.cxid);
+    }
+
+    /// The leader looks neither at the path nor at the session's rights.
+    fn send_sync(&mut self, session: SessionId, cxid: Xid) {
+        self.learner.submit(&Forwarded {
+            request: ForwardedRequest {
+                session,
+                cxid,
+                op: OpCode::Sync.code(),
+                body: SYNC_BODY,
+            },
+            authinfo: Some(&[]),
+        });
+    }
+
     /// Hands what the learner found to the apply thread. When that thread's queue stays full for
     /// longer than the patience, the link is given up, so that the leader need not queue for us (P9).
-    async fn take_events(&mut self, shared: &Shared, apply: &ApplyQueue) -> Result<(), Lost> {
+    async fn take_events(&mut self, upward: &Upward) -> Result<(), Lost> {
+        let shared = &*upward.shared;
         shared.status.note_leader_zxid(self.learner.leader_zxid());
         while let Some(event) = self.learner.poll_event() {
-            let queued = apply.weigh(event, shared);
-            match timeout(shared.overrun_patience, apply.push(queued)).await {
+            if let Event::Committed {
+                closes: Some(session),
+                ..
+            } = &event
+            {
+                self.owners.sessions.remove(session);
+            }
+            let queued = upward.apply.weigh(event, shared);
+            match timeout(shared.overrun_patience, upward.apply.push(queued)).await {
                 Ok(pushed) => pushed?,
                 Err(_) => return Err(Lost::Overrun(shared.overrun_patience)),
             }
         }
         Ok(())
     }
+}
+
+/// What the leader knows about who owns sessions, as far as this link has told it.
+#[derive(Debug, Default)]
+struct Owners {
+    /// Another link of ours was followed in this epoch: the leader may take it for the owner of anything.
+    must_claim: bool,
+    /// Sessions that are ours: created, claimed, or first used on this link. Ended ones leave.
+    sessions: HashSet<SessionId>,
+}
+
+/// Touches that were sent, and whose arrival is not yet being asked for.
+#[derive(Debug, Default)]
+struct Touches {
+    /// PINGs answered.
+    pings: u64,
+    /// With the PING that they answered, and when that was.
+    unproven: VecDeque<(u64, Instant)>,
+    /// Some session among them: a SYNC has to be somebody's.
+    session: Option<SessionId>,
+}
+
+/// The first session in a table of touches.
+fn first_session(table: &[u8]) -> Option<SessionId> {
+    let first = table.first_chunk().copied()?;
+    Some(SessionId(i64::from_be_bytes(first)))
+}
+
+/// Everything above the wire that it speaks to.
+pub(crate) struct Upward {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) mirror: Arc<Mirror>,
+    pub(crate) answers: Arc<dyn Answers>,
+    pub(crate) apply: ApplyQueue,
 }
 
 impl ApplyQueue {
@@ -363,9 +600,10 @@ impl Progress {
         }
     }
 
-    fn show(&mut self, wire: &Wire, shared: &Shared) {
+    /// True once: when UPTODATE has come.
+    fn show(&mut self, wire: &Wire, shared: &Shared) -> bool {
         if self.following {
-            return;
+            return false;
         }
         let nodes = wire.learner.snapshot_progress().unwrap_or(0);
         shared
@@ -389,5 +627,6 @@ impl Progress {
             shared.status.synchronizations.note(took, 1);
             shared.status.set_state(LinkState::Attached);
         }
+        self.following
     }
 }

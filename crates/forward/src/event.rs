@@ -1,8 +1,11 @@
 //! Everything the ensemble can tell us.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use outpost_mirror::Tree;
-use outpost_wire::{SessionId, Zxid};
+use outpost_wire::txn::TxnHeader;
+use outpost_wire::{OpCode, SessionId, Zxid};
 use tokio::sync::oneshot;
 
 use crate::lost::Lost;
@@ -17,9 +20,13 @@ pub enum Event {
         zxid: Zxid,
         /// Header, record, and digest if there is one.
         bytes: Bytes,
+        /// The session that it closes, if that is what it does.
+        closes: Option<SessionId>,
     },
     /// The mirror has caught up: clients may be served.
     UpToDate {
+        /// The master's epoch.
+        epoch: u32,
         /// Text of the membership that the master announced (3.5 and later).
         membership: Option<Bytes>,
     },
@@ -36,7 +43,19 @@ pub enum Event {
     Lost {
         /// Why.
         reason: Lost,
-        /// Told when everything before this event has been applied.
-        done: oneshot::Sender<()>,
+        /// Told when everything before this event has been applied: until when clients are held, if they are.
+        done: oneshot::Sender<Option<Instant>>,
     },
+    /// The hold time may be over.
+    HoldOver,
+}
+
+impl Event {
+    pub(crate) fn committed(header: &TxnHeader, bytes: Bytes) -> Event {
+        Event::Committed {
+            zxid: header.zxid,
+            bytes,
+            closes: (header.kind == OpCode::CloseSession.code()).then_some(header.session),
+        }
+    }
 }

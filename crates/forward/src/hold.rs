@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// One life of the link, as far as clients can tell: requests carry the attachment they were made
-/// under, and are forwarded under no other.
+/// One uninterrupted time of serving clients: it outlives a loss of the link if the link is back within the hold.
+/// Requests carry the attachment they were made under, and are forwarded under no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Attachment(pub u64);
 
@@ -14,8 +14,22 @@ pub enum Standing {
     GivenUp,
     /// Following; everything is served.
     Attached(Attachment),
-    /// The link was lost at this moment; reads are served until the hold time is over.
-    Detached(Instant),
+    /// The link is lost; reads are served until the hold time is over, everything else waits.
+    Detached {
+        /// What is resumed if the link comes back in time.
+        attachment: Attachment,
+        /// When the link was lost.
+        since: Instant,
+    },
+}
+
+/// What a reattachment means to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attached {
+    /// Under which requests are forwarded from now on.
+    pub attachment: Attachment,
+    /// For how long clients were held; `None` if there were none to hold.
+    pub held: Option<Duration>,
 }
 
 /// Decides whether clients are served. Detached for longer than `hold` means no more (P8); with a
@@ -42,31 +56,54 @@ impl Hold {
         self.standing
     }
 
-    /// The mirror has caught up.
-    pub fn attached(&mut self) -> Attachment {
-        self.attachments += 1;
-        let attachment = Attachment(self.attachments);
-        self.standing = Standing::Attached(attachment);
-        attachment
+    /// The mirror has caught up. Whoever calls this has asked [`Hold::expired`] first.
+    pub fn attached(&mut self, now: Instant) -> Attached {
+        let attached = match self.standing {
+            Standing::Detached { attachment, since } => Attached {
+                attachment,
+                held: Some(now.saturating_duration_since(since)),
+            },
+            _ => {
+                self.attachments += 1;
+                Attached {
+                    attachment: Attachment(self.attachments),
+                    held: None,
+                }
+            }
+        };
+        self.standing = Standing::Attached(attached.attachment);
+        attached
     }
 
-    /// The link is gone. True if clients must be closed now.
-    pub fn lost(&mut self, now: Instant) -> bool {
-        if let Standing::Attached(_) = self.standing {
-            self.standing = Standing::Detached(now);
+    /// The link is gone. Returns until when clients are held, if there are any to hold.
+    pub fn lost(&mut self, now: Instant) -> Option<Instant> {
+        if let Standing::Attached(attachment) = self.standing {
+            let since = now;
+            self.standing = Standing::Detached { attachment, since };
         }
-        self.expired(now)
+        match self.standing {
+            Standing::Detached { since, .. } => Some(since + self.hold),
+            _ => None,
+        }
     }
 
     /// Whether the hold time is over; from then on clients are not served. True only once.
     pub fn expired(&mut self, now: Instant) -> bool {
         match self.standing {
-            Standing::Detached(since) if now.saturating_duration_since(since) >= self.hold => {
-                self.standing = Standing::GivenUp;
-                true
+            Standing::Detached { since, .. }
+                if now.saturating_duration_since(since) >= self.hold =>
+            {
+                self.give_up()
             }
             _ => false,
         }
+    }
+
+    /// Clients are not served any more, whatever the hold. True if they were until now.
+    pub fn give_up(&mut self) -> bool {
+        let served = self.standing != Standing::GivenUp;
+        self.standing = Standing::GivenUp;
+        served
     }
 }
 
@@ -78,22 +115,49 @@ mod tests {
     fn a_hold_of_zero_gives_up_at_the_moment_of_loss() {
         let now = Instant::now();
         let mut hold = Hold::new(Duration::ZERO);
-        assert!(!hold.lost(now), "there was nothing to give up");
-        assert_eq!(hold.attached(), Attachment(1));
-        assert!(hold.lost(now));
+        assert_eq!(hold.lost(now), None, "there was nothing to hold");
+        assert!(!hold.expired(now), "there was nothing to give up");
+        assert_eq!(hold.attached(now).attachment, Attachment(1));
+        assert_eq!(hold.lost(now), Some(now));
+        assert!(hold.expired(now));
         assert_eq!(hold.standing(), Standing::GivenUp);
-        assert_eq!(hold.attached(), Attachment(2));
+        let again = hold.attached(now);
+        assert_eq!((again.attachment, again.held), (Attachment(2), None));
     }
 
     #[test]
     fn p8_a_detached_mirror_serves_no_longer_than_the_hold() {
         let now = Instant::now();
         let mut hold = Hold::new(Duration::from_secs(10));
-        hold.attached();
-        assert!(!hold.lost(now));
-        assert_eq!(hold.standing(), Standing::Detached(now));
+        hold.attached(now);
+        assert_eq!(hold.lost(now), Some(now + Duration::from_secs(10)));
         assert!(!hold.expired(now + Duration::from_secs(9)));
         assert!(hold.expired(now + Duration::from_secs(10)));
         assert!(!hold.expired(now + Duration::from_secs(11)), "told once");
+    }
+
+    #[test]
+    fn p8_failed_attempts_to_reattach_do_not_lengthen_the_hold() {
+        let now = Instant::now();
+        let mut hold = Hold::new(Duration::from_secs(10));
+        hold.attached(now);
+        let until = hold.lost(now);
+        assert_eq!(hold.lost(now + Duration::from_secs(5)), until);
+    }
+
+    #[test]
+    fn what_clients_asked_for_is_forwarded_after_a_loss_shorter_than_the_hold_and_not_after_a_longer_one()
+     {
+        let now = Instant::now();
+        let mut hold = Hold::new(Duration::from_secs(10));
+        let first = hold.attached(now).attachment;
+        hold.lost(now);
+        let second = hold.attached(now + Duration::from_secs(3));
+        assert_eq!(second.attachment, first);
+        assert_eq!(second.held, Some(Duration::from_secs(3)));
+        hold.lost(now);
+        assert!(hold.give_up());
+        assert!(!hold.give_up(), "told once");
+        assert_ne!(hold.attached(now).attachment, first);
     }
 }

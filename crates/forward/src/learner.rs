@@ -43,8 +43,8 @@ pub struct Settings {
     pub packet_bytes_max: usize,
     /// How long the master may be silent before it says UPTODATE (initLimit × tickTime).
     pub init_timeout: Duration,
-    /// How long the master may be silent afterwards (syncLimit × tickTime).
-    pub sync_timeout: Duration,
+    /// How long the master may be silent afterwards; it sends a PING every half tick.
+    pub silence_timeout: Duration,
     /// How a tree read from a snapshot is to behave.
     pub tree: TreeOptions,
 }
@@ -233,9 +233,20 @@ impl Learner {
         ));
     }
 
+    /// Tells the leader which sessions were touched without waiting for its next PING. Only while following.
+    /// `table` is as a PING's answer carries it.
+    pub fn send_touches(&mut self, table: Vec<u8>) {
+        let zxid = self.last_zxid;
+        self.send(&QuorumPacket::new(
+            PacketType::Ping,
+            zxid,
+            Some(Bytes::from(table)),
+        ));
+    }
+
     fn patience(&self) -> Duration {
         match self.phase {
-            Phase::Following => self.settings.sync_timeout,
+            Phase::Following => self.settings.silence_timeout,
             _ => self.settings.init_timeout,
         }
     }
@@ -302,7 +313,7 @@ impl Learner {
                 Some(no_vote),
             ));
         }
-        self.phase = Phase::Synchronizing(Box::new(Sync::new(legacy, &self.settings)));
+        self.phase = Phase::Synchronizing(Box::new(Sync::new(legacy, offered, &self.settings)));
         Ok(())
     }
 
@@ -368,7 +379,8 @@ impl Learner {
     }
 
     fn committed(&mut self, bytes: Bytes) -> Result<(), Lost> {
-        let zxid = TxnHeader::read(&mut Reader::new(&bytes))?.zxid;
+        let header = TxnHeader::read(&mut Reader::new(&bytes))?;
+        let zxid = header.zxid;
         if !zxid.follows(self.last_zxid) {
             return Err(Lost::Misbehaved(format!(
                 "transaction {zxid} cannot follow {}",
@@ -377,7 +389,7 @@ impl Learner {
         }
         self.last_zxid = zxid;
         self.leader_zxid = self.leader_zxid.max(zxid);
-        self.events.push_back(Event::Committed { zxid, bytes });
+        self.events.push_back(Event::committed(&header, bytes));
         Ok(())
     }
 }

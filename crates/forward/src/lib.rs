@@ -29,9 +29,9 @@ mod sync;
 pub mod tally;
 pub mod writes;
 
-pub use answers::{Answers, View};
+pub use answers::{Answers, GaveUp, View};
 pub use candidates::{Candidate, Candidates};
-pub use hold::Attachment;
+pub use hold::{Attached, Attachment};
 pub use link::{ApplyLife, Link, LinkLife, LinkSettings, Permit, Request};
 pub use lost::Lost;
 pub use network::Network;

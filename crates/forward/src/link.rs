@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use outpost_mirror::{Mirror, TreeOptions};
 use outpost_wire::{Id, ServerId, SessionId, Zxid};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::answers::Answers;
 use crate::apply::{Apply, BATCH_MAX};
 use crate::backoff::Backoff;
-use crate::candidates::Candidates;
+use crate::candidates::{Candidate, Candidates};
 use crate::clock;
-use crate::driver::{ApplyQueue, Queued, Wire, seek};
+use crate::driver::{ApplyQueue, Queued, Rhythm, Upward, Wire, seek};
 use crate::event::Event;
 use crate::hold::Attachment;
 use crate::learner::Settings;
@@ -26,6 +27,13 @@ use crate::status::{LinkState, LinkStatus};
 use crate::suspicion::Suspicion;
 use crate::writes::{Origin, Pending, Writes};
 
+/// A link that was followed for less than this counts as one that came to life and died at once.
+const FLAP: Duration = Duration::from_secs(1);
+/// Longest pause after such a link while clients are held.
+const RELIFE_LONGEST_HELD: Duration = Duration::from_secs(1);
+/// How much later than others a master is asked that could not help the last time, in steps of preference.
+const AVOIDED_PREFERENCE: u32 = 4;
+
 /// What the link is told at its start. All bounds are the caller's to choose.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
@@ -33,11 +41,13 @@ pub struct LinkSettings {
     pub server_id: ServerId,
     /// How long a master may be silent before it says UPTODATE (initLimit × tickTime).
     pub init_timeout: Duration,
-    /// How long a master may be silent afterwards (syncLimit × tickTime).
+    /// How long a leader bears with a learner, and a learner of Java with its leader (syncLimit × tickTime).
     pub sync_timeout: Duration,
+    /// How long a master may be silent after UPTODATE. It sends a PING every half tick.
+    pub silence_timeout: Duration,
     /// How long one TCP connection may take to come about (connectToLearnerMasterLimit × tickTime).
     pub connect_timeout: Duration,
-    /// How long clients are served after the link was lost; zero closes them at once.
+    /// How long clients are held after the link was lost; zero closes them at once.
     pub hold: Duration,
     /// Longest data of a packet, in bytes; at least the ensemble's `jute.maxbuffer`.
     pub packet_bytes_max: usize,
@@ -45,6 +55,8 @@ pub struct LinkSettings {
     pub retry_first: Duration,
     /// See `retry_first`.
     pub retry_longest: Duration,
+    /// The longest wait while clients are held.
+    pub retry_longest_held: Duration,
     /// Upper end of a random wait before every synchronisation (`observer.reconnectDelayMs`).
     pub reconnect_delay: Duration,
     /// Requests from sessions that may wait to be sent; full means that their connections wait.
@@ -110,8 +122,10 @@ impl Permit<'_> {
 pub(crate) struct Shared {
     pub(crate) status: LinkStatus,
     pub(crate) writes: Writes,
-    /// The current attachment, 0 while there is none.
+    /// The current attachment, 0 while nobody is served. Requests made under it are forwarded, or wait for the link.
     attachment: AtomicU64,
+    /// The attachment has ended: what was made under it is to be dropped.
+    pub(crate) released: Notify,
     pub(crate) give_up: Notify,
     /// Requests may have come back, so that others can be sent.
     pub(crate) came_back: Notify,
@@ -134,6 +148,14 @@ impl Shared {
     pub(crate) fn set_attachment(&self, attachment: Option<Attachment>) {
         self.attachment
             .store(attachment.map_or(0, |a| a.0), Ordering::Release);
+        if attachment.is_none() {
+            self.released.notify_one();
+        }
+    }
+
+    /// Whether clients are served, attached or held.
+    fn serves(&self) -> bool {
+        self.attachment.load(Ordering::Acquire) != 0
     }
 
     /// Ends this life of the link because the mirror differs from the leader's tree.
@@ -187,6 +209,7 @@ impl Link {
             status: LinkStatus::new(settings.sync_timeout / 2),
             writes: Writes::default(),
             attachment: AtomicU64::new(0),
+            released: Notify::new(),
             give_up: Notify::new(),
             came_back: Notify::new(),
             diverged: AtomicBool::new(false),
@@ -210,11 +233,14 @@ impl Link {
             settings,
             candidates,
             network,
-            mirror,
-            answers,
-            shared: Arc::clone(&shared),
+            upward: Upward {
+                shared: Arc::clone(&shared),
+                mirror,
+                answers,
+                apply: ApplyQueue { sender, room },
+            },
             requests: request_queue,
-            apply: ApplyQueue { sender, room },
+            hold_timer: JoinSet::new(),
         };
         let link = Link { requests, shared };
         (link, life, ApplyLife { apply, queue })
@@ -279,11 +305,27 @@ pub struct LinkLife {
     settings: LinkSettings,
     candidates: Candidates,
     network: Arc<dyn Network>,
-    mirror: Arc<Mirror>,
-    answers: Arc<dyn Answers>,
-    shared: Arc<Shared>,
+    upward: Upward,
     requests: mpsc::Receiver<Request>,
-    apply: ApplyQueue,
+    /// Tells the apply thread when the hold is over; at most one task.
+    hold_timer: JoinSet<()>,
+}
+
+/// What one life of the link leaves to the next.
+#[derive(Debug, Default)]
+struct Heritage {
+    /// Newest epoch that a master has offered.
+    accepted_epoch: u32,
+    /// Epoch of the last link that was followed.
+    known_epoch: u32,
+    /// The master was of 3.3.
+    legacy: bool,
+    /// The mirror must not be continued.
+    start_over: bool,
+    /// Until when clients are held.
+    held_until: Option<Instant>,
+    /// A master that could not help and is asked last.
+    avoid: Option<Candidate>,
 }
 
 impl LinkLife {
@@ -300,7 +342,8 @@ impl LinkLife {
             .spawn(move || apply.run_blocking())?;
         thread::Builder::new().name("link".into()).spawn(move || {
             runtime.block_on(self.run());
-            // The queue's sender went with the life, so this thread comes to its end.
+            // The queue's senders go with the life and with the tasks it has left, so this thread comes to its end.
+            drop(runtime);
             if apply_thread.join().is_err() {
                 tracing::error!("the apply thread ended in a panic");
             }
@@ -310,116 +353,153 @@ impl LinkLife {
     /// Finds a master, follows it, loses it, and begins again, until [`Link::stop`] or until every [`Link`] is
     /// dropped.
     pub async fn run(mut self) {
-        let mut accepted_epoch = 0;
-        let mut legacy = false;
-        let mut start_over = false;
+        let mut heritage = Heritage::default();
         // Attempts wait on their own; this one is for links that come to life and die at once.
-        let mut backoff = Backoff::new(self.settings.retry_first, self.settings.retry_longest);
-        loop {
-            if let Some(text) = self.shared.announced.lock().take() {
-                self.candidates.learn(&text);
-            }
-            let last_zxid = match start_over {
-                true => Zxid::ZERO,
-                false => self.mirror.read().last_zxid(),
-            };
-            accepted_epoch = accepted_epoch.max(last_zxid.epoch());
-            let settings = self.learner_settings(last_zxid, accepted_epoch, legacy);
-            let Some(wire) = self.seek(&settings).await else {
-                return;
-            };
-            accepted_epoch = wire.learner().epoch();
-            legacy = wire.learner().master_is_legacy();
-            tracing::info!(master = %wire.candidate, epoch = accepted_epoch, ours = %last_zxid,
-                "a learner master answers");
-            let began = clock::now();
-            let snapshots = self.shared.status.snapshots();
-            let lost = wire
-                .drive(
-                    &self.shared,
-                    &*self.answers,
-                    &mut self.requests,
-                    &self.apply,
-                )
-                .await;
-            if matches!(lost, Lost::Truncated { .. }) {
-                // A leader whose history ends before ours may also be of an older epoch.
-                accepted_epoch = 0;
-            }
-            let stopped = matches!(lost, Lost::Stopped);
-            let starts_over = lost.starts_over();
-            self.mourn(lost).await;
-            // A mirror that must not be continued stays so until a snapshot has taken its place.
-            let replaced = self.shared.status.snapshots() > snapshots;
-            start_over = starts_over || (start_over && !replaced);
-            if stopped {
-                return;
-            }
-            if clock::now().saturating_duration_since(began) > self.settings.retry_longest * 2 {
+        let mut backoff = self.backoff();
+        while let Some(lived) = self.live(&mut heritage).await {
+            if lived > FLAP {
                 backoff.reset();
             }
-            tokio::time::sleep(backoff.delay() + self.reconnect_delay()).await;
+            let pause = match heritage.held_until {
+                Some(_) => backoff.delay_up_to(RELIFE_LONGEST_HELD),
+                None => backoff.delay(),
+            };
+            tokio::time::sleep(pause + self.reconnect_delay()).await;
         }
     }
 
-    fn learner_settings(&self, last_zxid: Zxid, accepted_epoch: u32, legacy: bool) -> Settings {
+    /// One life of the link: how long it lasted if it was followed, or `None` if there is to be no other.
+    async fn live(&mut self, heritage: &mut Heritage) -> Option<Duration> {
+        let shared = Arc::clone(&self.upward.shared);
+        if let Some(text) = shared.announced.lock().take() {
+            self.candidates.learn(&text);
+        }
+        let last_zxid = match heritage.start_over {
+            true => Zxid::ZERO,
+            false => self.upward.mirror.read().last_zxid(),
+        };
+        heritage.accepted_epoch = heritage.accepted_epoch.max(last_zxid.epoch());
+        let wire = self.seek(last_zxid, heritage).await?;
+        let (candidate, epoch) = (wire.candidate.clone(), wire.learner().epoch());
+        heritage.accepted_epoch = epoch;
+        heritage.legacy = wire.learner().master_is_legacy();
+        tracing::info!(master = %candidate, epoch, ours = %last_zxid, "a learner master answers");
+        let (snapshots, attachments) = (shared.status.snapshots(), shared.status.attachments());
+        let began = clock::now();
+        let lost = wire
+            .drive(heritage.known_epoch, &self.upward, &mut self.requests)
+            .await;
+        if matches!(lost, Lost::Truncated { .. }) {
+            // A leader whose history ends before ours may also be of an older epoch.
+            heritage.accepted_epoch = 0;
+        }
+        heritage.avoid =
+            matches!(lost, Lost::Behind { .. } | Lost::Hole { .. }).then_some(candidate);
+        let (stopped, starts_over) = (matches!(lost, Lost::Stopped), lost.starts_over());
+        heritage.held_until = self.mourn(lost).await;
+        // A mirror that must not be continued stays so until a snapshot has taken its place.
+        let replaced = shared.status.snapshots() > snapshots;
+        heritage.start_over = starts_over || (heritage.start_over && !replaced);
+        if stopped {
+            return None;
+        }
+        if shared.status.attachments() == attachments {
+            return Some(Duration::ZERO);
+        }
+        heritage.known_epoch = epoch;
+        Some(clock::now().saturating_duration_since(began))
+    }
+
+    fn learner_settings(&self, last_zxid: Zxid, heritage: &Heritage) -> Settings {
         Settings {
             server_id: self.settings.server_id,
             last_zxid,
-            accepted_epoch,
+            accepted_epoch: heritage.accepted_epoch,
             master: None,
-            master_is_legacy: legacy,
+            master_is_legacy: heritage.legacy,
             packet_bytes_max: self.settings.packet_bytes_max,
             init_timeout: self.settings.init_timeout,
-            sync_timeout: self.settings.sync_timeout,
+            silence_timeout: self.settings.silence_timeout,
             tree: self.settings.tree,
         }
     }
 
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.settings.retry_first, self.settings.retry_longest)
+    }
+
+    /// Whom to ask, the one to be avoided last.
+    fn masters(&self, avoid: Option<&Candidate>) -> Vec<Candidate> {
+        let mut candidates = self.candidates.list();
+        for candidate in &mut candidates {
+            if avoid.is_some_and(|avoid| avoid.is_at(candidate)) {
+                candidate.preference += AVOIDED_PREFERENCE;
+            }
+        }
+        candidates
+    }
+
     /// Finds a master; `None` when the process is shutting down.
-    async fn seek(&mut self, settings: &Settings) -> Option<Wire> {
-        self.shared.status.set_state(LinkState::Seeking);
-        let candidates = self.candidates.list();
+    async fn seek(&mut self, last_zxid: Zxid, heritage: &Heritage) -> Option<Wire> {
+        let shared = Arc::clone(&self.upward.shared);
+        shared.status.set_state(LinkState::Seeking);
+        let candidates = self.masters(heritage.avoid.as_ref());
         let named: Vec<String> = candidates.iter().map(ToString::to_string).collect();
         tracing::info!(
             candidates = named.join(", "),
             "looking for a learner master"
         );
-        let seeking = seek(candidates, settings, &self.settings, &self.network);
+        let rhythm = Rhythm {
+            backoff: self.backoff(),
+            longest_held: self.settings.retry_longest_held,
+            held_until: heritage.held_until,
+            connect_timeout: self.settings.connect_timeout,
+        };
+        let settings = self.learner_settings(last_zxid, heritage);
+        let seeking = seek(&self.network, candidates, &settings, &rhythm);
         tokio::pin!(seeking);
         loop {
+            let serves = shared.serves();
             tokio::select! {
                 wire = &mut seeking => return wire,
-                () = self.shared.give_up.notified() => match self.shared.give_up_reason() {
+                () = shared.give_up.notified() => match shared.give_up_reason() {
                     Lost::Stopped => return None,
                     // Meant for the link that is gone already.
                     _ => continue,
                 },
-                // Nobody is attached, so whatever comes was made under a link that is gone.
-                request = self.requests.recv() => drop(request?),
+                // While clients are held their requests wait. Otherwise whatever comes was made under a link that
+                // is gone for good.
+                request = self.requests.recv(), if !serves => drop(request?),
+                () = shared.released.notified(), if serves => {}
             }
         }
     }
 
     /// Tells the apply thread that the link is gone and waits until everything before that has been
-    /// applied: only then is the mirror's last zxid the one to continue from.
-    async fn mourn(&self, lost: Lost) {
-        self.shared.status.set_state(LinkState::Seeking);
-        self.shared.status.set_master(None);
-        self.shared.status.note_loss(lost.to_string());
+    /// applied: only then is the mirror's last zxid the one to continue from. Returns until when clients are held.
+    async fn mourn(&mut self, lost: Lost) -> Option<Instant> {
+        let status = &self.upward.shared.status;
+        status.set_state(LinkState::Seeking);
+        status.set_master(None);
+        status.note_loss(&lost);
         match lost {
             Lost::Stopped => tracing::info!("detached from the ensemble"),
             ref lost => tracing::warn!(reason = %lost, "the link to the ensemble is lost"),
         }
         let (done, applied) = oneshot::channel();
-        let queued = Queued {
-            event: Event::Lost { reason: lost, done },
-            bytes: 0,
-        };
-        if self.apply.push(queued).await.is_ok() {
-            // An error means that the apply thread is gone, and with it everything to wait for.
-            let _ = applied.await;
-        }
+        let queued = Queued::new(Event::Lost { reason: lost, done });
+        self.upward.apply.push(queued).await.ok()?;
+        // An error means that the apply thread is gone, and with it everything to wait for.
+        let held_until = applied.await.ok()??;
+        // What waited for an earlier hold to end goes with its set.
+        self.hold_timer = JoinSet::new();
+        let apply = self.upward.apply.clone();
+        self.hold_timer.spawn(async move {
+            tokio::time::sleep_until(held_until.into()).await;
+            // Fails when the apply thread is gone.
+            let _ = apply.push(Queued::new(Event::HoldOver)).await;
+        });
+        Some(held_until)
     }
 
     fn reconnect_delay(&self) -> Duration {

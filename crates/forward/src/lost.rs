@@ -31,8 +31,12 @@ pub enum Lost {
         /// Newest epoch this observer has accepted.
         accepted: u32,
     },
-    /// The master's history ends before ours: everything must be fetched anew.
-    #[error("the master's history ends at {to}, ours at {ours}: starting over from a snapshot")]
+    /// The leader's history ends before ours, so it has lost what clients have seen (a restored backup): nobody is
+    /// served any more, and everything must be fetched anew.
+    #[error(
+        "the leader's history ends at {to}, ours at {ours}: it has lost transactions that clients have seen; \
+         starting over from a snapshot"
+    )]
     Truncated {
         /// Where the master asks us to go back to.
         to: Zxid,
@@ -50,6 +54,26 @@ pub enum Lost {
         /// What the master sent instead of the next.
         next: Zxid,
     },
+    /// A follower that is our master is behind us; another master will do.
+    #[error("the master is behind: its history ends at {to}, ours at {ours}")]
+    Behind {
+        /// Where the master asks us to go back to.
+        to: Zxid,
+        /// Our last zxid.
+        ours: Zxid,
+    },
+    /// The master cannot tell where our history ends, since ours ends with a snapshot that was taken between two
+    /// epochs (leaders of 3.4). A snapshot helps.
+    #[error("the master cannot continue from {ours}: starting over from a snapshot")]
+    NoCommonGround {
+        /// Our last zxid.
+        ours: Zxid,
+    },
+    /// More history waits for the leader to be confirmed than may wait. A snapshot is loaded beside the mirror.
+    #[error(
+        "more than {0} bytes of history came before the master was confirmed: starting over from a snapshot"
+    )]
+    LongHistory(usize),
     /// A reconfiguration names another leader, or moves this one.
     #[error("the ensemble is handing over to server {suggested}")]
     LeaderChanges {
@@ -73,7 +97,19 @@ impl Lost {
     pub fn starts_over(&self) -> bool {
         matches!(
             self,
-            Lost::Truncated { .. } | Lost::Hole { .. } | Lost::Diverged
+            Lost::Truncated { .. }
+                | Lost::Hole { .. }
+                | Lost::NoCommonGround { .. }
+                | Lost::LongHistory(_)
+                | Lost::Diverged
+        )
+    }
+
+    /// Whether clients must not be served from the mirror any longer, however short the outage.
+    pub fn gives_up(&self) -> bool {
+        matches!(
+            self,
+            Lost::Truncated { .. } | Lost::Diverged | Lost::Stopped
         )
     }
 
@@ -104,6 +140,9 @@ impl Lost {
             Lost::StaleMaster { .. } => "stale_master",
             Lost::Truncated { .. } => "truncated",
             Lost::Hole { .. } => "hole",
+            Lost::Behind { .. } => "behind",
+            Lost::NoCommonGround { .. } => "no_common_ground",
+            Lost::LongHistory(_) => "long_history",
             Lost::LeaderChanges { .. } => "leader_changes",
             Lost::Overrun(_) => "overrun",
             Lost::Diverged => "diverged",

@@ -335,11 +335,19 @@ impl LinkStatus {
         *self.master.lock() = master;
     }
 
-    pub(crate) fn note_loss(&self, reason: String) {
+    pub(crate) fn note_forwarded(&self) {
+        self.requests_forwarded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_loss(&self, lost: &Lost) {
         self.losses.fetch_add(1, Ordering::Relaxed);
         let now = clock::now();
         self.detached_since.lock().get_or_insert(now);
-        *self.last_loss.lock() = Some((reason, now));
+        *self.last_loss.lock() = Some((lost.to_string(), now));
+    }
+
+    pub(crate) fn attachments(&self) -> u64 {
+        self.attachments.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_leader_zxid(&self, zxid: Zxid) {

@@ -1,8 +1,12 @@
 //! The synchronisation that precedes following: DIFF, TRUNC or SNAP, and the history behind it.
 //!
 //! A snapshot is fuzzy: the master writes it while it goes on applying, and sends what it applied
-//! meanwhile once more. Until NEWLEADER such transactions are replayed into the tree that was read,
-//! tolerantly and before anybody can see it; from then on the tree is exact.
+//! meanwhile once more. Such transactions are replayed into the tree that was read, tolerantly and before
+//! anybody can see it; from NEWLEADER on the tree is exact.
+//!
+//! Nothing is handed on before it is known to be committed (P1). A leader that has just been elected sends its
+//! history before a quorum has confirmed it, and should it fail then, the end of that history may never have
+//! happened. UPTODATE says that it is confirmed; so does a transaction of the leader's own epoch.
 
 use std::collections::VecDeque;
 
@@ -21,10 +25,16 @@ use crate::lost::Lost;
 /// those of 3.3 and early 3.4 also send what is still in flight, at most a few thousand.
 const PROPOSALS_MAX: usize = 100_000;
 
+/// Bytes of history that may wait for the leader to be confirmed. It is what was committed while there was no
+/// link, or what a new leader brought along.
+const UNCONFIRMED_BYTES_MAX: usize = 64 << 20;
+
 /// The synchronisation part of a `Learner`.
 pub(crate) struct Sync {
     /// Master of 3.3: NEWLEADER came first and gets no ACK of its own.
     legacy: bool,
+    /// The master's.
+    epoch: u32,
     last_zxid: Zxid,
     /// How far the master said it was when it began.
     master_zxid: Zxid,
@@ -35,6 +45,9 @@ pub(crate) struct Sync {
     membership: Option<Bytes>,
     /// NEWLEADER has come.
     newleader: bool,
+    /// History that waits for the leader to be confirmed, and its bytes.
+    unconfirmed: VecDeque<Event>,
+    unconfirmed_bytes: usize,
 }
 
 /// What the history is applied to.
@@ -56,9 +69,10 @@ struct Loading {
 }
 
 impl Sync {
-    pub(crate) fn new(legacy: bool, settings: &Settings) -> Sync {
+    pub(crate) fn new(legacy: bool, epoch: u32, settings: &Settings) -> Sync {
         Sync {
             legacy,
+            epoch,
             last_zxid: settings.last_zxid,
             master_zxid: Zxid::ZERO,
             settings: settings.clone(),
@@ -66,6 +80,8 @@ impl Sync {
             proposals: VecDeque::new(),
             membership: None,
             newleader: legacy,
+            unconfirmed: VecDeque::new(),
+            unconfirmed_bytes: 0,
         }
     }
 
@@ -149,13 +165,13 @@ impl Sync {
                 self.newleader = true;
                 // Masters of 3.4 and of 3.5 without a membership send nothing, or a single byte.
                 self.membership = packet.data.filter(|text| text.len() > 1);
-                self.publish_snapshot(events);
                 return Ok(Step::NewLeader);
             }
             Some(PacketType::UpToDate) => {
                 self.expect_at_end(&packet, true)?;
-                self.publish_snapshot(events);
+                self.confirm(events);
                 events.push_back(Event::UpToDate {
+                    epoch: self.epoch,
                     membership: self.membership.take(),
                 });
                 return Ok(Step::UpToDate);
@@ -190,13 +206,8 @@ impl Sync {
                     nodes: 0,
                 }));
             }
-            // Only committed transactions are in the mirror, so a master that asks us to go back
-            // lags behind us or has lost history; there is no log to go back with.
             Some(PacketType::Trunc) if packet.zxid < self.last_zxid => {
-                return Err(Lost::Truncated {
-                    to: packet.zxid,
-                    ours: self.last_zxid,
-                });
+                return Err(self.truncated(packet.zxid));
             }
             _ => {
                 tracing::info!(ours = %self.last_zxid, master = %packet.zxid, "receiving a diff");
@@ -205,6 +216,19 @@ impl Sync {
             }
         }
         Ok(())
+    }
+
+    /// Only committed transactions are in the mirror, so a master that asks us to go back lags behind us or has
+    /// lost history. There is no log to go back with.
+    fn truncated(&self, to: Zxid) -> Lost {
+        let ours = self.last_zxid;
+        if ours.counter() == 0 {
+            Lost::NoCommonGround { ours }
+        } else if self.settings.master.is_none() {
+            Lost::Behind { to, ours }
+        } else {
+            Lost::Truncated { to, ours }
+        }
     }
 
     fn proposed(&mut self, bytes: Bytes) -> Result<(), Lost> {
@@ -243,7 +267,8 @@ impl Sync {
     }
 
     fn committed(&mut self, bytes: Bytes, events: &mut VecDeque<Event>) -> Result<(), Lost> {
-        let zxid = zxid_of(&bytes)?;
+        let header = header_of(&bytes)?;
+        let zxid = header.zxid;
         match &mut self.base {
             Base::Fuzzy(_) if zxid <= self.last_zxid => return Ok(()),
             Base::Mirror | Base::Fuzzy(_) if !zxid.follows(self.last_zxid) => {
@@ -253,7 +278,15 @@ impl Sync {
             Base::Fuzzy(tree) => {
                 tree.replay(&TxnEntry::decode(&bytes)?);
             }
-            Base::Mirror => events.push_back(Event::Committed { zxid, bytes }),
+            Base::Mirror => {
+                self.unconfirmed_bytes += bytes.len();
+                self.unconfirmed.push_back(Event::committed(&header, bytes));
+                if zxid.epoch() == self.epoch {
+                    self.confirm(events);
+                } else if self.unconfirmed_bytes > UNCONFIRMED_BYTES_MAX {
+                    return Err(Lost::LongHistory(UNCONFIRMED_BYTES_MAX));
+                }
+            }
             Base::Unknown | Base::Loading(_) => {
                 return Err(Lost::Misbehaved(format!(
                     "transaction {zxid} before DIFF or SNAP"
@@ -264,17 +297,22 @@ impl Sync {
         Ok(())
     }
 
-    /// From here on the tree is exact and the mirror's. A master of 3.3 sends NEWLEADER first, when
-    /// there is no tree yet; its history ends with UPTODATE.
-    fn publish_snapshot(&mut self, events: &mut VecDeque<Event>) {
+    /// What has come is committed: it is handed on.
+    fn confirm(&mut self, events: &mut VecDeque<Event>) {
         if matches!(self.base, Base::Fuzzy(_))
             && let Base::Fuzzy(tree) = std::mem::replace(&mut self.base, Base::Mirror)
         {
             events.push_back(Event::Snapshot(tree));
         }
+        events.append(&mut self.unconfirmed);
+        self.unconfirmed_bytes = 0;
     }
 }
 
 fn zxid_of(bytes: &[u8]) -> Result<Zxid, Lost> {
-    Ok(TxnHeader::read(&mut Reader::new(bytes))?.zxid)
+    Ok(header_of(bytes)?.zxid)
+}
+
+fn header_of(bytes: &[u8]) -> Result<TxnHeader, Lost> {
+    Ok(TxnHeader::read(&mut Reader::new(bytes))?)
 }

@@ -3,12 +3,23 @@
 //! The link thread registers a request before its packet is written; the apply thread takes it out
 //! when its transaction arrives. Everything is known by session and cxid; what carries no name on the
 //! way back (a SYNC) is known by its place in line.
+//!
+//! When the link is lost, what was on its way becomes an *orphan* (P5). The leader has received a prefix of what
+//! was sent, so what it has committed of it is a prefix too, and stands in the DIFF of the next link. At UPTODATE
+//! the orphans are settled: those that were not found are given up on. A leader of a new epoch will never commit
+//! them. The same leader still may, when it comes to reading what the old socket holds; until its epoch is over their
+//! names are remembered as *ghosts*, so that such a transaction is not taken for the answer to a newer request of
+//! the same name. docs/fate-of-writes.md has the whole argument.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 use outpost_wire::txn::TxnHeader;
 use outpost_wire::{OpCode, SessionId, Xid};
 use parking_lot::Mutex;
+
+/// Ghosts that are remembered, 16 bytes each and their place in a table; the oldest go first.
+const GHOSTS_MAX: usize = 65_536;
 
 /// Whoever submitted a request: a number that means something to them alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,22 +38,46 @@ pub struct Pending {
     pub op: OpCode,
 }
 
+type Name = (SessionId, Xid);
+
 impl Pending {
-    fn key(&self) -> (SessionId, Xid) {
+    fn name(&self) -> Name {
         (self.session, self.cxid)
     }
 }
 
-/// Which forwarded request a transaction answers.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// None of ours: another server forwarded it, or the leader made it.
-    NotOurs,
-    /// This one, and it was next in line.
-    Ours(Pending),
-    /// This one, but those before it were never answered. The leader answers in order, so their fate
-    /// will not become known.
-    OursAfter(Pending, Vec<Pending>),
+/// A REVALIDATE that has not been answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revalidation {
+    /// The session.
+    pub session: SessionId,
+    /// Its timeout, as negotiated here.
+    pub timeout_ms: i32,
+    /// Who gets the answer; nobody where the link asks on its own, ahead of a session's first request.
+    pub origin: Option<Origin>,
+}
+
+/// What a SYNC that has come back was for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Synced {
+    /// Who waited for it.
+    pub waiting: Vec<Pending>,
+    /// Sessions' touches sent up to this moment are known to have reached the leader.
+    pub proves: Option<Instant>,
+}
+
+/// What a transaction means to the requests on their way.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Syncs that the same session sent before, on a link that is gone: done by this transaction.
+    pub syncs_before: Vec<Pending>,
+    /// Writes that were sent before it and never answered. The leader answers in order, so their fate will not
+    /// become known.
+    pub passed_over: Vec<Pending>,
+    /// The request that it answers, if it is one of ours.
+    pub ours: Option<Pending>,
+    /// A request of ours bears its name, but so did one on a link that is gone: it may be the answer to either.
+    pub ambiguous: Option<Pending>,
 }
 
 /// All requests on their way. Bounded by whoever registers: see [`Writes::len`].
@@ -53,19 +88,57 @@ pub struct Writes {
 
 #[derive(Debug, Default)]
 struct Lines {
-    writes: VecDeque<Pending>,
-    /// How many in `writes` carry this session and cxid, so that a transaction which is not ours
-    /// costs one lookup.
-    names: HashMap<(SessionId, Xid), u32>,
-    syncs: VecDeque<Pending>,
-    revalidations: VecDeque<(SessionId, Origin)>,
+    /// Sent on this link.
+    sent: Line,
+    /// Sent on a link that is gone, and not settled yet.
+    orphans: Line,
+    /// Given up on in the epoch that is settled.
+    ghosts: Ghosts,
+    /// The link was lost and its orphans are not settled: transactions that come now cannot answer what was sent
+    /// on the new link.
+    unsettled: bool,
+    syncs: VecDeque<SyncGroup>,
+    revalidations: VecDeque<Revalidation>,
+    unsent_syncs: Vec<(u64, Pending)>,
+    unsent_revalidations: Vec<Revalidation>,
+    registered: u64,
+}
+
+/// A SYNC on its way. Syncs that were waiting together share one. Each has its place in the order in which
+/// requests were registered, by which it stands before or after a write of its session.
+#[derive(Debug, Default)]
+struct SyncGroup {
+    waiting: Vec<(u64, Pending)>,
+    proves: Option<Instant>,
+}
+
+/// Writes in the order sent.
+#[derive(Debug, Default)]
+struct Line {
+    queue: VecDeque<(u64, Pending)>,
+    /// How many carry this session and cxid, so that a transaction which is not ours costs one lookup.
+    names: HashMap<Name, u32>,
+}
+
+/// Names of requests that may still be committed although nobody waits for them.
+#[derive(Debug, Default)]
+struct Ghosts {
+    epoch: u32,
+    order: VecDeque<Name>,
+    names: HashMap<Name, u32>,
 }
 
 impl Writes {
     /// Requests on their way, of all kinds.
     pub fn len(&self) -> usize {
         let lines = self.lines.lock();
-        lines.writes.len() + lines.syncs.len() + lines.revalidations.len()
+        let syncs: usize = lines.syncs.iter().map(|group| group.waiting.len()).sum();
+        lines.sent.queue.len()
+            + lines.orphans.queue.len()
+            + syncs
+            + lines.unsent_syncs.len()
+            + lines.revalidations.len()
+            + lines.unsent_revalidations.len()
     }
 
     /// Whether nothing is on its way.
@@ -73,81 +146,249 @@ impl Writes {
         self.len() == 0
     }
 
-    /// Notes a write or sync that is about to be sent.
+    /// REVALIDATEs on their way.
+    pub fn revalidations(&self) -> usize {
+        self.lines.lock().revalidations.len()
+    }
+
+    /// Names remembered of requests that may still be committed although nobody waits for them.
+    pub fn ghosts(&self) -> usize {
+        self.lines.lock().ghosts.order.len()
+    }
+
+    /// Notes a write that is about to be sent.
     pub fn register(&self, pending: Pending) {
         let mut lines = self.lines.lock();
-        if pending.op == OpCode::Sync {
-            lines.syncs.push_back(pending);
-        } else {
-            *lines.names.entry(pending.key()).or_default() += 1;
-            lines.writes.push_back(pending);
+        let order = lines.next_order();
+        lines.sent.push(order, pending);
+    }
+
+    /// Notes a SYNC that is about to be sent for all of these.
+    pub fn register_syncs(&self, waiting: impl IntoIterator<Item = Pending>) {
+        let mut lines = self.lines.lock();
+        let mut group = SyncGroup::default();
+        for pending in waiting {
+            group.waiting.push((lines.next_order(), pending));
         }
+        lines.syncs.push_back(group);
+    }
+
+    /// Notes a SYNC that is about to be sent for all those whose own was lost with its link, if there are any, and
+    /// returns one of them.
+    pub fn register_lost_syncs(&self) -> Option<Pending> {
+        let mut lines = self.lines.lock();
+        let waiting = std::mem::take(&mut lines.unsent_syncs);
+        let (_, first) = *waiting.first()?;
+        let proves = None;
+        lines.syncs.push_back(SyncGroup { waiting, proves });
+        Some(first)
+    }
+
+    /// Notes a SYNC that is about to be sent and that nobody waits for: when it comes back, what was sent up to this
+    /// moment has reached the leader.
+    pub fn register_proof(&self, proves: Instant) {
+        self.lines.lock().syncs.push_back(SyncGroup {
+            waiting: Vec::new(),
+            proves: Some(proves),
+        });
     }
 
     /// Notes a REVALIDATE that is about to be sent.
-    pub fn register_revalidation(&self, session: SessionId, origin: Origin) {
-        self.lines.lock().revalidations.push_back((session, origin));
+    pub fn register_revalidation(&self, revalidation: Revalidation) {
+        self.lines.lock().revalidations.push_back(revalidation);
     }
 
-    /// Finds the request that this transaction answers, and takes it out.
+    /// Finds what this transaction answers, and takes it out.
     pub fn answered_by(&self, header: &TxnHeader) -> Answer {
-        let mut lines = self.lines.lock();
-        let key = (header.session, header.cxid);
-        if !lines.names.contains_key(&key) {
-            return Answer::NotOurs;
-        }
-        let mut skipped = Vec::new();
-        while let Some(pending) = lines.take_oldest() {
-            if pending.key() == key {
-                return match skipped.is_empty() {
-                    true => Answer::Ours(pending),
-                    false => Answer::OursAfter(pending, skipped),
-                };
-            }
-            skipped.push(pending);
-        }
-        Answer::NotOurs
+        self.lines.lock().answered_by((header.session, header.cxid))
     }
 
-    /// Takes out the oldest sync, which a SYNC answers.
-    pub fn synced(&self) -> Option<Pending> {
-        self.lines.lock().syncs.pop_front()
+    /// Takes out the oldest SYNC.
+    pub fn synced(&self) -> Option<Synced> {
+        let SyncGroup { waiting, proves } = self.lines.lock().syncs.pop_front()?;
+        let waiting = waiting.into_iter().map(|(_, pending)| pending).collect();
+        Some(Synced { waiting, proves })
     }
 
     /// Takes out the oldest revalidation of `session`.
-    pub fn revalidated(&self, session: SessionId) -> Option<Origin> {
+    pub fn revalidated(&self, session: SessionId) -> Option<Revalidation> {
         let mut lines = self.lines.lock();
         let place = lines
             .revalidations
             .iter()
-            .position(|(waiting, _)| *waiting == session)?;
-        lines.revalidations.remove(place).map(|(_, origin)| origin)
+            .position(|waiting| waiting.session == session)?;
+        lines.revalidations.remove(place)
     }
 
-    /// Takes out everything, when the link is lost.
-    pub fn abandon(&self) -> (Vec<Pending>, Vec<Origin>) {
-        let lines = std::mem::take(&mut *self.lines.lock());
-        (
-            lines.writes.into_iter().chain(lines.syncs).collect(),
-            lines
-                .revalidations
-                .into_iter()
-                .map(|(_, origin)| origin)
-                .collect(),
-        )
+    /// The link is lost, and those who wait are held: writes become orphans, everything else is to be sent again.
+    pub fn detach(&self) {
+        let mut lines = self.lines.lock();
+        let lines = &mut *lines;
+        lines.unsettled = true;
+        let sent = std::mem::take(&mut lines.sent);
+        for (order, pending) in sent.queue {
+            lines.orphans.push(order, pending);
+        }
+        let syncs = lines.syncs.drain(..).flat_map(|group| group.waiting);
+        lines.unsent_syncs.extend(syncs);
+        let asked = lines.revalidations.drain(..);
+        // The link's own are made anew when they are needed.
+        lines
+            .unsent_revalidations
+            .extend(asked.filter(|asked| asked.origin.is_some()));
+    }
+
+    /// Takes the revalidations that are to be sent again.
+    pub fn take_unsent_revalidations(&self) -> Vec<Revalidation> {
+        std::mem::take(&mut self.lines.lock().unsent_revalidations)
+    }
+
+    /// Takes out the orphans: what has not come by now will not come, or not in time. Those that a leader of
+    /// `epoch` may still commit become ghosts.
+    pub fn settle(&self, epoch: u32) -> Vec<Pending> {
+        self.lines.lock().settle(epoch)
+    }
+
+    /// Takes out the orphans although what they have become may be here: a snapshot does not say. They become
+    /// ghosts as if they were settled.
+    pub fn take_orphans(&self) -> Vec<Pending> {
+        let mut lines = self.lines.lock();
+        let (epoch, unsettled) = (lines.ghosts.epoch, lines.unsettled);
+        let orphans = lines.settle(epoch);
+        lines.unsettled = unsettled;
+        orphans
+    }
+
+    /// Takes out everything: nobody is held any more.
+    pub fn abandon(&self) -> Vec<Pending> {
+        self.detach();
+        let mut given_up = self.take_orphans();
+        let mut lines = self.lines.lock();
+        let syncs = std::mem::take(&mut lines.unsent_syncs);
+        given_up.extend(syncs.into_iter().map(|(_, pending)| pending));
+        lines.unsent_revalidations.clear();
+        given_up
     }
 }
 
 impl Lines {
-    fn take_oldest(&mut self) -> Option<Pending> {
-        let pending = self.writes.pop_front()?;
-        if let Some(count) = self.names.get_mut(&pending.key()) {
-            *count -= 1;
-            if *count == 0 {
-                self.names.remove(&pending.key());
+    fn next_order(&mut self) -> u64 {
+        self.registered += 1;
+        self.registered
+    }
+
+    fn answered_by(&mut self, name: Name) -> Answer {
+        let mut answer = Answer::default();
+        let line = match self.unsettled {
+            true => &mut self.orphans,
+            false => &mut self.sent,
+        };
+        let Some((order, pending)) = line.take(name, &mut answer.passed_over) else {
+            self.ghosts.take(name);
+            return answer;
+        };
+        if self.unsettled {
+            answer.syncs_before = self.take_syncs_before(pending.session, order);
+        }
+        match self.ghosts.names.contains_key(&name) {
+            true => answer.ambiguous = Some(pending),
+            false => answer.ours = Some(pending),
+        }
+        answer
+    }
+
+    fn take_syncs_before(&mut self, session: SessionId, order: u64) -> Vec<Pending> {
+        let is_before = |sync: &mut (u64, Pending)| sync.0 < order && sync.1.session == session;
+        let mut taken: Vec<_> = self.unsent_syncs.extract_if(.., is_before).collect();
+        // Sent once more already, if UPTODATE is here and this is still the history before it.
+        for group in &mut self.syncs {
+            taken.extend(group.waiting.extract_if(.., is_before));
+        }
+        taken.into_iter().map(|(_, pending)| pending).collect()
+    }
+
+    /// `ghosts` is of the epoch in which the orphans were sent: nothing is sent before UPTODATE.
+    fn settle(&mut self, epoch: u32) -> Vec<Pending> {
+        self.unsettled = false;
+        let may_be_committed = self.ghosts.epoch == epoch;
+        self.ghosts.enter(epoch);
+        let orphans = std::mem::take(&mut self.orphans);
+        let given_up: Vec<Pending> = orphans.queue.into_iter().map(|(_, sent)| sent).collect();
+        if may_be_committed {
+            for pending in &given_up {
+                self.ghosts.add(pending.name());
             }
         }
-        Some(pending)
+        given_up
+    }
+}
+
+impl Line {
+    fn push(&mut self, order: u64, pending: Pending) {
+        *self.names.entry(pending.name()).or_default() += 1;
+        self.queue.push_back((order, pending));
+    }
+
+    /// Takes out the oldest of this name; those before it are passed over.
+    fn take(&mut self, name: Name, passed_over: &mut Vec<Pending>) -> Option<(u64, Pending)> {
+        if !self.names.contains_key(&name) {
+            return None;
+        }
+        while let Some((order, pending)) = self.take_oldest() {
+            if pending.name() == name {
+                return Some((order, pending));
+            }
+            passed_over.push(pending);
+        }
+        None
+    }
+
+    fn take_oldest(&mut self) -> Option<(u64, Pending)> {
+        let (order, pending) = self.queue.pop_front()?;
+        decrement(&mut self.names, pending.name());
+        Some((order, pending))
+    }
+}
+
+impl Ghosts {
+    /// What was sent in an older epoch can never be committed in a newer one.
+    fn enter(&mut self, epoch: u32) {
+        if epoch != self.epoch {
+            *self = Ghosts {
+                epoch,
+                ..Ghosts::default()
+            };
+        }
+    }
+
+    fn add(&mut self, name: Name) {
+        if self.order.len() == GHOSTS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            decrement(&mut self.names, oldest);
+        }
+        self.order.push_back(name);
+        *self.names.entry(name).or_default() += 1;
+    }
+
+    /// One of this name was committed after all, and nobody has the same name now.
+    fn take(&mut self, name: Name) {
+        if !self.names.contains_key(&name) {
+            return;
+        }
+        decrement(&mut self.names, name);
+        if let Some(place) = self.order.iter().position(|ghost| *ghost == name) {
+            self.order.remove(place);
+        }
+    }
+}
+
+fn decrement(names: &mut HashMap<Name, u32>, name: Name) {
+    if let Some(count) = names.get_mut(&name) {
+        *count -= 1;
+        if *count == 0 {
+            names.remove(&name);
+        }
     }
 }
 
@@ -156,12 +397,21 @@ mod tests {
     use super::*;
     use outpost_wire::Zxid;
 
+    const EPOCH: u32 = 5;
+
     fn pending(session: i64, cxid: i32) -> Pending {
         Pending {
             origin: Origin(session as u64),
             session: SessionId(session),
             cxid: Xid(cxid),
             op: OpCode::SetData,
+        }
+    }
+
+    fn sync(session: i64, cxid: i32) -> Pending {
+        Pending {
+            op: OpCode::Sync,
+            ..pending(session, cxid)
         }
     }
 
@@ -175,35 +425,44 @@ mod tests {
         }
     }
 
+    fn following() -> Writes {
+        let writes = Writes::default();
+        assert_eq!(writes.settle(EPOCH), []);
+        writes
+    }
+
+    fn ours(pending: Pending) -> Answer {
+        Answer {
+            ours: Some(pending),
+            ..Answer::default()
+        }
+    }
+
     #[test]
     fn p5_a_transaction_of_another_server_answers_nothing_here() {
-        let writes = Writes::default();
+        let writes = following();
         writes.register(pending(7, 1));
-        assert_eq!(writes.answered_by(&header(7, 2)), Answer::NotOurs);
-        assert_eq!(writes.answered_by(&header(8, 1)), Answer::NotOurs);
-        assert_eq!(
-            writes.answered_by(&header(7, 1)),
-            Answer::Ours(pending(7, 1))
-        );
-        assert_eq!(writes.answered_by(&header(7, 1)), Answer::NotOurs);
+        assert_eq!(writes.answered_by(&header(7, 2)), Answer::default());
+        assert_eq!(writes.answered_by(&header(8, 1)), Answer::default());
+        assert_eq!(writes.answered_by(&header(7, 1)), ours(pending(7, 1)));
+        assert_eq!(writes.answered_by(&header(7, 1)), Answer::default());
     }
 
     #[test]
     fn p5_a_request_that_was_passed_over_is_reported_and_not_answered() {
-        let writes = Writes::default();
+        let writes = following();
         for cxid in 1..=3 {
             writes.register(pending(7, cxid));
         }
-        assert_eq!(
-            writes.answered_by(&header(7, 3)),
-            Answer::OursAfter(pending(7, 3), vec![pending(7, 1), pending(7, 2)])
-        );
+        let answer = writes.answered_by(&header(7, 3));
+        assert_eq!(answer.ours, Some(pending(7, 3)));
+        assert_eq!(answer.passed_over, [pending(7, 1), pending(7, 2)]);
         assert!(writes.is_empty());
     }
 
     #[test]
     fn two_requests_with_one_name_are_answered_in_the_order_sent() {
-        let writes = Writes::default();
+        let writes = following();
         let first = Pending {
             origin: Origin(1),
             ..pending(7, 0)
@@ -214,23 +473,150 @@ mod tests {
         };
         writes.register(first);
         writes.register(second);
-        assert_eq!(writes.answered_by(&header(7, 0)), Answer::Ours(first));
-        assert_eq!(writes.answered_by(&header(7, 0)), Answer::Ours(second));
+        assert_eq!(writes.answered_by(&header(7, 0)), ours(first));
+        assert_eq!(writes.answered_by(&header(7, 0)), ours(second));
     }
 
     #[test]
-    fn p6_nothing_is_kept_for_a_link_that_is_gone() {
-        let writes = Writes::default();
+    fn p5_a_write_that_was_on_its_way_is_known_in_the_history_of_the_next_link() {
+        let writes = following();
         writes.register(pending(7, 1));
-        writes.register(Pending {
-            op: OpCode::Sync,
-            ..pending(7, 2)
-        });
-        writes.register_revalidation(SessionId(9), Origin(9));
-        let (requests, revalidations) = writes.abandon();
-        assert_eq!((requests.len(), revalidations.len()), (2, 1));
+        writes.register(pending(8, 1));
+        writes.detach();
+        assert_eq!(writes.answered_by(&header(7, 1)), ours(pending(7, 1)));
+        assert_eq!(writes.settle(EPOCH), [pending(8, 1)], "given up on");
         assert!(writes.is_empty());
-        assert_eq!(writes.answered_by(&header(7, 1)), Answer::NotOurs);
+    }
+
+    #[test]
+    fn p5_history_does_not_answer_what_was_sent_after_it() {
+        let writes = following();
+        writes.detach();
+        // The link thread has seen UPTODATE and sends; the apply thread is still busy with the history.
+        writes.register(pending(7, 1));
+        assert_eq!(writes.answered_by(&header(7, 1)), Answer::default());
+        writes.settle(EPOCH);
+        assert_eq!(writes.answered_by(&header(7, 1)), ours(pending(7, 1)));
+    }
+
+    #[test]
+    fn p5_a_request_with_the_name_of_one_that_the_same_leader_may_still_commit_is_never_answered() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.detach();
+        assert_eq!(writes.settle(EPOCH), [pending(7, 1)]);
+        writes.register(pending(7, 1));
+        let answer = writes.answered_by(&header(7, 1));
+        assert_eq!((answer.ours, answer.ambiguous), (None, Some(pending(7, 1))));
+        // The other of the two, whichever that was.
+        assert_eq!(writes.answered_by(&header(7, 1)), Answer::default());
+        assert_eq!(writes.ghosts(), 0);
+        writes.register(pending(7, 1));
+        assert_eq!(writes.answered_by(&header(7, 1)), ours(pending(7, 1)));
+    }
+
+    #[test]
+    fn p5_what_was_given_up_on_when_the_hold_ended_is_remembered_too() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        assert_eq!(writes.abandon(), [pending(7, 1)]);
+        assert_eq!(writes.answered_by(&header(8, 8)), Answer::default());
+        writes.settle(EPOCH);
+        writes.register(pending(7, 1));
+        assert_eq!(writes.answered_by(&header(7, 1)).ours, None);
+    }
+
+    #[test]
+    fn a_new_epoch_lays_all_ghosts_to_rest() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.detach();
+        assert_eq!(writes.settle(EPOCH + 1), [pending(7, 1)]);
+        assert_eq!(writes.ghosts(), 0);
+        writes.register(pending(7, 2));
+        writes.detach();
+        writes.settle(EPOCH + 1);
+        assert_eq!(writes.ghosts(), 1);
+        writes.settle(EPOCH + 2);
+        assert_eq!(writes.ghosts(), 0);
+    }
+
+    #[test]
+    fn p6_the_oldest_ghosts_make_room() {
+        let writes = following();
+        for cxid in 0..=i32::try_from(GHOSTS_MAX).unwrap() {
+            writes.register(pending(7, cxid));
+        }
+        writes.detach();
+        writes.settle(EPOCH);
+        assert_eq!(writes.ghosts(), GHOSTS_MAX);
+        writes.register(pending(7, 0));
+        assert_eq!(writes.answered_by(&header(7, 0)), ours(pending(7, 0)));
+    }
+
+    #[test]
+    fn p2_a_sync_sent_before_a_write_is_done_before_it_also_when_their_link_is_gone() {
+        let writes = following();
+        writes.register_syncs([sync(7, 1), sync(8, 1)]);
+        writes.register(pending(7, 2));
+        writes.register_syncs([sync(7, 3)]);
+        writes.detach();
+        assert_eq!(writes.register_lost_syncs(), Some(sync(7, 1)));
+        let answer = writes.answered_by(&header(7, 2));
+        assert_eq!(answer.syncs_before, [sync(7, 1)]);
+        assert_eq!(answer.ours, Some(pending(7, 2)));
+        let synced = writes.synced().unwrap();
+        assert_eq!(synced.waiting, [sync(8, 1), sync(7, 3)]);
+        assert_eq!(writes.synced(), None);
+    }
+
+    #[test]
+    fn what_proved_something_on_a_link_that_is_gone_proves_nothing() {
+        let writes = following();
+        let now = Instant::now();
+        writes.register_proof(now);
+        assert_eq!(writes.synced().unwrap().proves, Some(now));
+        writes.register_proof(now);
+        writes.detach();
+        assert_eq!(
+            (writes.register_lost_syncs(), writes.synced()),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn a_clients_revalidation_is_sent_again_and_the_links_own_is_not() {
+        let writes = following();
+        let clients = Revalidation {
+            session: SessionId(9),
+            timeout_ms: 4000,
+            origin: Some(Origin(9)),
+        };
+        let own = Revalidation {
+            session: SessionId(8),
+            origin: None,
+            ..clients
+        };
+        writes.register_revalidation(own);
+        writes.register_revalidation(clients);
+        assert_eq!(writes.revalidations(), 2);
+        writes.detach();
+        assert_eq!(writes.take_unsent_revalidations(), [clients]);
+        assert_eq!(writes.revalidated(SessionId(9)), None);
+    }
+
+    #[test]
+    fn p6_nothing_is_kept_when_nobody_is_held() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.register_syncs([sync(7, 2)]);
+        writes.register_revalidation(Revalidation {
+            session: SessionId(9),
+            timeout_ms: 4000,
+            origin: Some(Origin(9)),
+        });
+        assert_eq!(writes.abandon(), [pending(7, 1), sync(7, 2)]);
+        assert!(writes.is_empty());
         assert_eq!(writes.synced(), None);
     }
 }

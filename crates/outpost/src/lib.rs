@@ -36,6 +36,7 @@ use crate::config::Config;
 use crate::readiness::Readiness;
 use crate::report::Facts;
 use crate::serve::auth::AuthRules;
+use crate::serve::client::Cause;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
 use crate::serve::outstanding::Outstanding;
@@ -49,6 +50,8 @@ use crate::stats::Stats;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts at one learner master.
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// The same while clients are held: nobody is to wait noticeably for a leader that is there.
+const RETRY_LONGEST_HELD: Duration = Duration::from_millis(250);
 /// Longest wait for one TCP connection, however patient the configuration: a fresh attempt finds a network that
 /// has come back sooner than an old one whose packets go out ever more rarely.
 const CONNECT_LONGEST: Duration = Duration::from_secs(5);
@@ -317,7 +320,7 @@ async fn drain(service: &Service, timeout: Duration) {
         );
     }
     for client in late {
-        client.cut("the server is shutting down");
+        client.cut(Cause::ShuttingDown);
     }
     while !service.clients.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -448,11 +451,12 @@ fn link_settings(config: &Config, tree: TreeOptions) -> LinkSettings {
         init_timeout: config.ticks.init_timeout(),
         sync_timeout: config.ticks.sync_timeout(),
         connect_timeout: config.ticks.connect_timeout().min(CONNECT_LONGEST),
-        // Keeping clients over a lost link is not done yet: they are closed, as by a Java observer.
-        hold: Duration::ZERO,
+        silence_timeout: config.link_timeout,
+        hold: config.hold,
         packet_bytes_max: config.ensemble.record_bytes_max,
         retry_first: RETRY_FIRST,
         retry_longest: RETRY_LONGEST,
+        retry_longest_held: RETRY_LONGEST_HELD,
         reconnect_delay: config.ensemble.reconnect_delay_max,
         request_queue_max: limits::REQUEST_QUEUE_MAX,
         in_flight_max: config.writes_in_flight_max,

@@ -18,6 +18,10 @@ pub const REQUESTS_PER_TURN: usize = 64;
 /// Connections handed to one worker and not yet taken by it: accepting waits.
 pub const HANDOVER_MAX: usize = 128;
 
+/// Tables of touches on their way to the leader that are remembered until they are proven, one for each of its
+/// PINGs: later ones do not extend leases.
+pub const UNPROVEN_TOUCHES_MAX: usize = 64;
+
 /// Requests that may wait for the link thread: connections wait.
 pub const REQUEST_QUEUE_MAX: usize = 4_096;
 

@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use outpost_forward::latencies::{Latencies, LatencySummary};
 
+use crate::serve::client::Cause;
+
 /// Counters of one worker. Only its thread writes to them.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -73,6 +75,10 @@ pub struct Stats {
     pub auth_failed: AtomicU64,
     /// Connections cut because they did not read.
     pub outbox_overflows: AtomicU64,
+    /// Connections that were there when the link came back within the hold time, summed over all such times.
+    pub kept: AtomicU64,
+    /// Connections that this server has ended, by [`Cause`].
+    closed: [AtomicU64; Cause::ALL.len()],
     /// Connections closed before they had a session.
     pub sessionless_expired: AtomicU64,
     /// Sessions whose connection was silent for a whole timeout.
@@ -99,6 +105,8 @@ impl Stats {
             large_rejected: AtomicU64::new(0),
             auth_failed: AtomicU64::new(0),
             outbox_overflows: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
+            closed: Default::default(),
             sessionless_expired: AtomicU64::new(0),
             stale_expired: AtomicU64::new(0),
         }
@@ -113,6 +121,16 @@ impl Stats {
     pub fn note_write(&self, ms: u64) {
         self.pushed.fetch_add(1, Ordering::Relaxed);
         self.writes.note(ms, 1);
+    }
+
+    /// Counts a connection that this server has ended.
+    pub fn note_closed(&self, cause: Cause) {
+        self.closed[cause as usize - 1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that this server has ended for this cause.
+    pub fn closed(&self, cause: Cause) -> u64 {
+        self.closed[cause as usize - 1].load(Ordering::Relaxed)
     }
 
     /// Counts a watch event of so many bytes.

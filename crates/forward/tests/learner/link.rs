@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use outpost_forward::{
-    Answers, Attachment, Candidates, Link, LinkSettings, Lost, Origin, Pending, Request, View,
+    Answers, Attached, Attachment, Candidates, GaveUp, Link, LinkSettings, Origin, Pending,
+    Request, View,
 };
-use outpost_mirror::{Applied, Mirror, TreeOptions, WatchEvent, WatcherId};
+use outpost_mirror::{Applied, Mirror, Tree, TreeOptions, WatchEvent, WatcherId};
 use outpost_wire::membership::Membership;
 use outpost_wire::quorum::{PacketType, QuorumPacket};
 use outpost_wire::{OpCode, ServerId, SessionId, Xid, Zxid};
@@ -21,6 +22,9 @@ use crate::script::{Step, bytes_of};
 
 /// How long something may take that should come at once.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Whoever this is has left.
+const GONE: Origin = Origin(404);
 
 /// A leader whose every connection is one that the test has accepted.
 struct Master {
@@ -123,6 +127,7 @@ struct Clerk {
     attachment: AtomicU64,
     log: mpsc::SyncSender<String>,
     dawdles: AtomicBool,
+    touched: std::sync::Mutex<Vec<u8>>,
 }
 
 impl Clerk {
@@ -133,12 +138,25 @@ impl Clerk {
 }
 
 impl Answers for Clerk {
-    fn attached(&self, attachment: Attachment) {
-        self.attachment.store(attachment.0, Ordering::Release);
-        self.note("attached".into());
+    fn attached(&self, attached: Attached) {
+        let before = self
+            .attachment
+            .swap(attached.attachment.0, Ordering::AcqRel);
+        let again = attached.held.is_some();
+        assert_eq!(again, before == attached.attachment.0);
+        self.note(if again { "attached again" } else { "attached" }.into());
     }
-    fn detached(&self, reason: &Lost) {
-        self.note(format!("detached: {}", reason.label()));
+    fn held(&self) {
+        self.note("held".into());
+    }
+    fn gave_up(&self, why: GaveUp) {
+        self.note(format!("gave up: {why:?}"));
+    }
+    fn replaced(&self, tree: &Tree) {
+        // The first one replaces nothing.
+        if self.attachment.load(Ordering::Acquire) != 0 {
+            self.note(format!("replaced at {}", tree.last_zxid()));
+        }
     }
     fn fired(&self, _: WatcherId, _: &WatchEvent<'_>) {}
     fn committed(&self, pending: &Pending, applied: &Applied, _: View<'_>) {
@@ -166,7 +184,18 @@ impl Answers for Clerk {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    fn take_touched(&self, _: &mut Vec<u8>) {}
+    fn touches_proven(&self, _: Instant) {
+        self.note("touches proven".into());
+    }
+    fn take_touched(&self, _: Instant, table: &mut Vec<u8>) {
+        table.append(&mut self.touched.lock().expect("not poisoned"));
+    }
+    fn is_there(&self, origin: Origin) -> bool {
+        origin != GONE
+    }
+    fn not_forwarded(&self, origin: Origin) {
+        self.note(format!("not forwarded for {}", origin.0));
+    }
 }
 
 /// A link to the scripted master.
@@ -189,10 +218,12 @@ impl Running {
             connect_timeout: LIMIT,
             init_timeout: LIMIT,
             sync_timeout: LIMIT,
+            silence_timeout: LIMIT,
             hold: Duration::ZERO,
             packet_bytes_max: 1 << 20,
             retry_first: Duration::from_millis(1),
             retry_longest: Duration::from_millis(5),
+            retry_longest_held: Duration::from_millis(5),
             reconnect_delay: Duration::ZERO,
             request_queue_max: 100,
             in_flight_max: 100,
@@ -206,6 +237,7 @@ impl Running {
             attachment: AtomicU64::new(0),
             log: sender,
             dawdles: AtomicBool::new(false),
+            touched: std::sync::Mutex::default(),
         });
         let mirror = Arc::new(Mirror::new());
         let candidates = Candidates::new(master.members(), None, false);
@@ -275,7 +307,7 @@ fn p1_the_next_life_presents_what_the_last_one_has_applied() {
     connection.follow(z(5, 4));
     assert_eq!(
         [running.next(), running.next(), running.next()],
-        ["attached", "detached: closed", "attached"]
+        ["attached", "gave up: HoldOver", "attached"]
     );
 }
 
@@ -324,7 +356,7 @@ fn p1_a_leader_of_an_epoch_that_is_over_is_not_followed() {
     drop(connection);
     assert_eq!(
         [running.next(), running.next()],
-        ["attached", "detached: closed"]
+        ["attached", "gave up: HoldOver"]
     );
     // A deposed leader answers, and is left before it is told anything.
     let (stream, _) = master.listener.accept().expect("a learner");
@@ -364,7 +396,7 @@ fn p5_requests_in_flight_are_answered_by_their_transactions_and_unknown_when_the
     let mut unknown = [running.next(), running.next()];
     unknown.sort();
     assert_eq!(unknown, ["unknown cxid 3", "unknown cxid 4"]);
-    assert_eq!(running.next(), "detached: closed");
+    assert_eq!(running.next(), "gave up: HoldOver");
     assert_eq!(running.link.status().in_flight.load(Ordering::Relaxed), 0);
     // What was made under the link that is gone is not sent over the next.
     running.submit(OpCode::SetData, 5);
@@ -398,7 +430,7 @@ fn p9_a_mirror_that_cannot_keep_up_leaves_before_the_leader_queues_for_it() {
         std::thread::sleep(Duration::from_millis(1));
     }
     running.clerk.dawdles.store(false, Ordering::Relaxed);
-    assert_eq!(running.next(), "detached: overrun");
+    assert_eq!(running.next(), "gave up: HoldOver");
     // It comes back with all that it had taken.
     let (mut connection, presented) = master.accept(5);
     assert!(presented > Zxid(z(5, 10)), "{presented}");

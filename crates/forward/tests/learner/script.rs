@@ -55,7 +55,7 @@ pub(crate) fn observer(last_zxid: i64) -> Settings {
         master_is_legacy: false,
         packet_bytes_max: PACKET_BYTES_MAX,
         init_timeout: INIT_TIMEOUT,
-        sync_timeout: SYNC_TIMEOUT,
+        silence_timeout: SYNC_TIMEOUT,
         tree: TreeOptions::default(),
     }
 }
@@ -313,7 +313,7 @@ fn describe_data(kind: PacketType, data: &[u8]) -> String {
 fn describe_event(event: Event) -> String {
     match event {
         Event::Snapshot(tree) => describe_tree(&tree),
-        Event::Committed { zxid, bytes } => {
+        Event::Committed { zxid, bytes, .. } => {
             // Whether the record can be read is for the apply thread to find out.
             let kind = TxnEntry::decode(&bytes).map(|entry| OpCode::from_code(entry.header.kind));
             match kind {
@@ -321,13 +321,16 @@ fn describe_event(event: Event) -> String {
                 _ => format!("committed {zxid} unreadable"),
             }
         }
-        Event::UpToDate { membership: None } => "up to date".into(),
+        Event::UpToDate {
+            membership: None, ..
+        } => "up to date".into(),
         Event::UpToDate {
             membership: Some(text),
+            ..
         } => format!("up to date with {}", String::from_utf8_lossy(&text)),
         Event::Synced => "synced".into(),
         Event::Revalidated { session, valid } => format!("revalidated {session} {valid}"),
-        Event::Lost { .. } => unreachable!("the driver's own event"),
+        Event::Lost { .. } | Event::HoldOver => unreachable!("the driver's own event"),
     }
 }
 

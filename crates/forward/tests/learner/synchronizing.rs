@@ -344,10 +344,10 @@ fn going_back_behind_what_we_have_means_starting_over() {
         observer(z(5, 0x10)),
         script,
         expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x500000010 ffffffff
-        ends, to start over: the master's history ends at 0x50000000f, ours at 0x500000010: starting over from a snapshot
-    "#]],
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x500000010 ffffffff
+            ends, to start over: the leader's history ends at 0x50000000f, ours at 0x500000010: it has lost transactions that clients have seen; starting over from a snapshot
+        "#]],
     );
 }
 
@@ -379,7 +379,7 @@ fn going_back_to_where_we_are_is_a_diff() {
 }
 
 #[test]
-fn a_snapshot_replaces_what_we_had_and_is_handed_over_at_newleader() {
+fn a_snapshot_replaces_what_we_had_and_is_handed_over_at_uptodate() {
     let script = registered(
         6,
         [
@@ -394,18 +394,18 @@ fn a_snapshot_replaces_what_we_had_and_is_handed_over_at_newleader() {
         observer(z(5, 0x10)),
         script,
         expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x500000010 ffffffff
-        sends Ack 0x600000000 null
-        snapshot at 0x600000002, sessions [0x9]
-          / = , 0 children until 0x0
-          /a/ = x, 2 children until 0x0
-          /a/b/ = y, 0 children until 0x0
-        committed 0x600000003 Create
-        sends Ack 0x600000000 null
-        up to date
-        follows, leader at 0x600000003
-    "#]],
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x500000010 ffffffff
+            sends Ack 0x600000000 null
+            sends Ack 0x600000000 null
+            snapshot at 0x600000003, sessions [0x9]
+              / = , 2 children until 0x600000003
+              /a/ = x, 2 children until 0x0
+              /a/b/ = y, 0 children until 0x0
+              /c/ = new, 0 children until 0x600000003
+            up to date
+            follows, leader at 0x600000003
+        "#]],
     );
 }
 
@@ -443,11 +443,11 @@ fn p1_a_fuzzy_snapshot_becomes_exact_by_what_follows_it() {
             sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
             sends AckEpoch 0x0 ffffffff
             sends Ack 0x600000000 null
+            sends Ack 0x600000000 null
             snapshot at 0x600000007, sessions [0x9]
               / = , 2 children until 0x600000006
               /p/ = x, 1 children until 0x600000003
               /p/a/ = new, 0 children until 0x0
-            sends Ack 0x600000000 null
             up to date
             committed 0x600000008 SetData
             follows, leader at 0x600000008
@@ -574,16 +574,16 @@ fn a_snapshot_may_be_older_than_the_epochs_first_transaction() {
         observer(0),
         script,
         expect![[r#"
-        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-        sends AckEpoch 0x0 ffffffff
-        sends Ack 0x600000000 null
-        snapshot at 0x600000000, sessions [0x9]
-          / = , 0 children until 0x0
-        sends Ack 0x600000000 null
-        up to date
-        committed 0x600000001 Error
-        follows, leader at 0x600000001
-    "#]],
+            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+            sends AckEpoch 0x0 ffffffff
+            sends Ack 0x600000000 null
+            sends Ack 0x600000000 null
+            snapshot at 0x600000000, sessions [0x9]
+              / = , 0 children until 0x0
+            up to date
+            committed 0x600000001 Error
+            follows, leader at 0x600000001
+        "#]],
     );
 }
 

@@ -69,10 +69,14 @@ fn ensemble(config: &Config) -> String {
 fn times(config: &Config) -> String {
     let ticks = &config.ticks;
     format!(
-        "a tick is {}; synchronises within {}; a link silent for {} is dead",
+        "a tick is {}; synchronises within {}; a link silent for {} is dead; {}",
         time(ticks.tick_time),
         time(ticks.init_timeout()),
-        time(ticks.sync_timeout())
+        time(config.link_timeout),
+        match config.hold.is_zero() {
+            true => "closes its clients at once when the link is lost".to_owned(),
+            false => format!("holds its clients for {} without a link", time(config.hold)),
+        }
     )
 }
 

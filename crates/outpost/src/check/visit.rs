@@ -176,7 +176,7 @@ fn settings(candidate: &Candidate, config: &Config) -> Settings {
         master_is_legacy: false,
         packet_bytes_max: PACKET_BYTES_MAX,
         init_timeout: config.ticks.init_timeout(),
-        sync_timeout: config.ticks.sync_timeout(),
+        silence_timeout: config.link_timeout,
         tree: TreeOptions::default(),
     }
 }

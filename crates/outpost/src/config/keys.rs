@@ -416,6 +416,7 @@ pub(super) const KEYS: &[Key] = &[
     // Outpost's own.
     honoured("outpost.workers"),
     honoured("outpost.hold"),
+    honoured("outpost.linkTimeout"),
     honoured("outpost.outboxBytes"),
     honoured("outpost.maxWritesInFlight"),
     honoured("outpost.drainTimeout"),

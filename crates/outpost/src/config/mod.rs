@@ -72,9 +72,11 @@ pub struct Config {
     pub metrics_required: bool,
     /// `outpost.workers`: threads that serve clients; by default one per core.
     pub workers: NonZeroUsize,
-    /// `outpost.hold`: how long a detached mirror is to serve at most. Not done yet: all clients are closed at
-    /// once, as by a Java observer, which is what zero asks for.
+    /// `outpost.hold`: how long clients are held while there is no link to the ensemble; zero closes them at once,
+    /// as a Java observer does. By default as long as a Java observer waits for a leader that is silent.
     pub hold: Duration,
+    /// `outpost.linkTimeout`: how long a leader may be silent before the link to it is given up.
+    pub link_timeout: Duration,
     /// `outpost.maxWritesInFlight`: requests that may wait for the leader's answer at one time.
     pub writes_in_flight_max: usize,
     /// `outpost.drainTimeout`: how long a shutdown waits for connections to finish.

@@ -75,7 +75,8 @@ pub(super) fn config(
     let admin = admin(settings);
     let (metrics, metrics_required) = metrics(settings);
     let workers = workers(settings);
-    let hold = hold(settings);
+    let hold = settings.millis("outpost.hold", 0);
+    let link_timeout = link_timeout(settings, &ticks);
     let writes = settings.count(
         "outpost.maxWritesInFlight",
         1,
@@ -101,7 +102,8 @@ pub(super) fn config(
         metrics,
         metrics_required,
         workers,
-        hold,
+        hold: hold.unwrap_or(ticks.sync_timeout()),
+        link_timeout,
         writes_in_flight_max: usize::try_from(writes).ok()?,
         drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(10)),
     })
@@ -117,14 +119,12 @@ fn read_only_mode(settings: &mut Settings) -> bool {
     wanted
 }
 
-fn hold(settings: &mut Settings) -> Duration {
-    let wanted = settings.millis("outpost.hold", 0).unwrap_or_default();
-    if let (false, Some(setting)) = (wanted.is_zero(), settings.get("outpost.hold")) {
-        let text = "accepted, but this version closes its clients at once when the link to the ensemble \
-            drops, as a Java observer does";
-        settings.warn(&setting, text);
-    }
-    wanted
+/// A leader sends a PING every half tick, so four of them are missing when two ticks have passed.
+fn link_timeout(settings: &mut Settings, ticks: &Ticks) -> Duration {
+    let by_default = ticks.sync_timeout().min(ticks.tick_time.saturating_mul(2));
+    settings
+        .millis("outpost.linkTimeout", 1)
+        .unwrap_or(by_default)
 }
 
 fn data_dir(settings: &mut Settings) -> Option<PathBuf> {

@@ -134,7 +134,8 @@ fn defaults_are_those_of_a_java_observer() {
     assert_eq!(config.metrics, Some(Endpoint::new("0.0.0.0", 7000)));
     assert!(!config.metrics_required);
     assert!(!config.auth.eager_acl_check);
-    assert_eq!(config.hold, Duration::ZERO);
+    assert_eq!(config.hold, config.ticks.sync_timeout());
+    assert_eq!(config.link_timeout, config.ticks.tick_time * 2);
 }
 
 #[test]
@@ -259,6 +260,7 @@ fn a_file_with_nearly_everything_in_it_is_read_to_the_letter() {
         (8, 1000)
     );
     assert_eq!(config.hold, Duration::ZERO);
+    assert_eq!(config.link_timeout, Duration::from_millis(1500));
     assert_eq!(config.drain_timeout, Duration::from_secs(3));
 }
 
@@ -478,8 +480,7 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
             "metricsProvider.httpPort=7000\nmetricsProvider.className=a.NullMetricsProvider",
             true,
         ),
-        ("outpost.hold=15000", true),
-        ("outpost.hold=0", false),
+        ("outpost.hold=15000", false),
         ("enableEagerACLCheck=true", false),
         ("skipACL=yes", true),
         ("skipACL=no", false),
@@ -499,21 +500,10 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
 
 #[test]
 fn who_asks_for_what_is_not_done_yet_is_told_what_will_happen_instead() {
-    for (lines, said) in [
-        (
-            "outpost.hold=15000",
-            "this version closes its clients at once when the link",
-        ),
-        (
-            "readonlymode.enabled=true",
-            "this version serves no client read-only",
-        ),
-    ] {
-        let warnings = Setup::least_and(lines).warnings();
-        let expected = format!("zoo.cfg:6: {lines}: accepted, but {said}");
-        assert!(warnings.contains(&expected), "{warnings}");
-    }
-    let quiet = "clientPort=2181\noutpost.hold=0\nreadonlymode.enabled=false";
+    let warnings = Setup::least_and("readonlymode.enabled=true").warnings();
+    let expected = "zoo.cfg:6: readonlymode.enabled=true: accepted, but this version serves no client read-only";
+    assert!(warnings.contains(expected), "{warnings}");
+    let quiet = "clientPort=2181\nreadonlymode.enabled=false";
     assert!(!Setup::least_and(quiet).warnings().contains("accepted, but"));
 }
 

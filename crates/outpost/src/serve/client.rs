@@ -1,9 +1,10 @@
 //! One client, as its own connection and the apply thread share it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use outpost_forward::{Origin, clock};
 use outpost_mirror::WatcherId;
@@ -24,17 +25,117 @@ pub struct Client {
     pub peer: SocketAddr,
     /// When it was accepted.
     pub established: SystemTime,
+    /// The same, by a clock that only goes forward; the times below are milliseconds after it, and one more, so that
+    /// zero says that there is none.
+    accepted: Instant,
+    /// When something came from the client.
+    heard: AtomicU64,
+    /// When the leader was asked about the session.
+    asked: AtomicU64,
+    /// From when the session's lease runs.
+    leased: AtomicU64,
     wake: Notify,
     session: AtomicI64,
     timeout_ms: AtomicI32,
     /// Whether only this server knows the session.
     local: AtomicBool,
     touched: AtomicBool,
-    cut: AtomicBool,
+    /// A [`Cause`], or 0.
+    cut: AtomicU8,
     draining: AtomicBool,
     /// Already among those to be woken after the batch.
     given: AtomicBool,
     state: Mutex<ClientState>,
+}
+
+/// Why this server ends a connection of its own accord.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// The link did not come back within the hold time.
+    Hold = 1,
+    /// The leader could have expired the session by now.
+    Lease,
+    /// It cannot be known what has become of a write.
+    UnknownFate,
+    /// The session has ended.
+    Expired,
+    /// The session is at another server now.
+    Moved,
+    /// The leader's history ends before what clients have seen.
+    BackInTime,
+    /// The mirror differed from the leader's tree.
+    Diverged,
+    /// The session came back on another connection here.
+    Replaced,
+    /// The client has been silent for so long that it may have gone elsewhere, and its request was not forwarded.
+    Left,
+    /// The leader did not make the session.
+    Refused,
+    /// The client does not read what it is sent.
+    Unread,
+    /// An answer of the leader came out of order.
+    OutOfOrder,
+    /// The process is shutting down.
+    ShuttingDown,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Cause; 13] = [
+        Cause::Hold,
+        Cause::Lease,
+        Cause::UnknownFate,
+        Cause::Expired,
+        Cause::Moved,
+        Cause::BackInTime,
+        Cause::Diverged,
+        Cause::Replaced,
+        Cause::Left,
+        Cause::Refused,
+        Cause::Unread,
+        Cause::OutOfOrder,
+        Cause::ShuttingDown,
+    ];
+
+    /// A short name for metrics, one for each variant.
+    pub fn label(self) -> &'static str {
+        match self {
+            Cause::Hold => "hold",
+            Cause::Lease => "lease",
+            Cause::UnknownFate => "unknown_fate",
+            Cause::Expired => "expired",
+            Cause::Moved => "moved",
+            Cause::BackInTime => "back_in_time",
+            Cause::Diverged => "diverged",
+            Cause::Replaced => "replaced",
+            Cause::Left => "left",
+            Cause::Refused => "refused",
+            Cause::Unread => "unread",
+            Cause::OutOfOrder => "out_of_order",
+            Cause::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Hold => "the link to the ensemble did not come back in time",
+            Cause::Lease => "the leader could have expired its session by now",
+            Cause::UnknownFate => "the fate of its request cannot be known",
+            Cause::Expired => "its session has ended",
+            Cause::Moved => "its session has moved to another server",
+            Cause::BackInTime => "the leader's history ends before what it has seen",
+            Cause::Diverged => "the mirror differed from the leader's tree",
+            Cause::Replaced => "its session came back on another connection",
+            Cause::Left => "it was silent for so long that it may have gone elsewhere",
+            Cause::Refused => "the leader refused its session",
+            Cause::Unread => "it does not read what it is sent",
+            Cause::OutOfOrder => "an answer of the leader came out of order",
+            Cause::ShuttingDown => "the server is shutting down",
+        })
+    }
 }
 
 /// How far a connection has come.
@@ -166,12 +267,16 @@ impl Client {
             origin,
             peer,
             established: SystemTime::now(),
+            accepted: clock::now(),
+            heard: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            leased: AtomicU64::new(0),
             wake: Notify::new(),
             session: AtomicI64::new(0),
             timeout_ms: AtomicI32::new(0),
             local: AtomicBool::new(false),
             touched: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
+            cut: AtomicU8::new(0),
             draining: AtomicBool::new(false),
             given: AtomicBool::new(false),
             state: Mutex::new(ClientState {
@@ -236,17 +341,76 @@ impl Client {
         self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed)
     }
 
+    /// When it was accepted, by a clock that only goes forward.
+    pub fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
+    /// Something came from the client.
+    pub fn note_heard(&self, now: Instant) {
+        self.heard.store(self.mark(now), Ordering::Relaxed);
+    }
+
+    /// When something came from the client last, or when it was accepted.
+    pub fn heard(&self) -> Instant {
+        self.instant(&self.heard).unwrap_or(self.accepted)
+    }
+
+    /// The leader is about to be asked to make the session, or whether it may be here.
+    pub fn note_asked(&self, now: Instant) {
+        self.asked.store(self.mark(now), Ordering::Relaxed);
+    }
+
+    /// The leader's word on the session has come, through a link that was there since `attached`. What it was
+    /// asked has reached it after that, and after it was asked here: from then on the lease runs.
+    pub fn begin_lease(&self, attached: Option<Instant>) {
+        let from = self.instant(&self.asked).max(attached);
+        self.extend_lease(from.unwrap_or(self.accepted));
+    }
+
+    /// The leader has been told that the session is alive by something that was sent then.
+    pub fn extend_lease(&self, sent: Instant) {
+        self.leased.fetch_max(self.mark(sent), Ordering::Relaxed);
+    }
+
+    /// Until when the leader cannot expire the session; `None` where it does not know the session, or not yet.
+    pub fn lease_ends(&self) -> Option<Instant> {
+        let from = self.instant(&self.leased)?;
+        let timeout_ms = u64::try_from(self.timeout_ms()).unwrap_or(0);
+        (!self.is_local()).then_some(from + Duration::from_millis(timeout_ms))
+    }
+
+    /// A moment as it is kept: rounded down, so that a lease is never too long.
+    fn mark(&self, when: Instant) -> u64 {
+        let since = when.saturating_duration_since(self.accepted);
+        u64::try_from(since.as_millis()).map_or(u64::MAX, |ms| ms + 1)
+    }
+
+    fn instant(&self, mark: &AtomicU64) -> Option<Instant> {
+        let ms = mark.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.accepted + Duration::from_millis(ms))
+    }
+
     /// Ends the connection at once; what was not written yet is dropped.
-    pub fn cut(&self, reason: &str) {
-        if !self.cut.swap(true, Ordering::AcqRel) {
-            tracing::debug!(session = %self.session(), peer = %self.peer, reason, "client cut off");
+    pub fn cut(&self, cause: Cause) {
+        let first = self
+            .cut
+            .compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_ok() {
+            tracing::debug!(session = %self.session(), peer = %self.peer, %cause, "client cut off");
             self.wake.notify_one();
         }
     }
 
+    /// Why the connection is to end at once, if it is.
+    pub fn cut_cause(&self) -> Option<Cause> {
+        let code = self.cut.load(Ordering::Acquire);
+        Cause::ALL.into_iter().find(|cause| *cause as u8 == code)
+    }
+
     /// Whether the connection is to end at once.
     pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire)
+        self.cut.load(Ordering::Acquire) != 0
     }
 
     /// Ends the connection when everything it has sent is answered.

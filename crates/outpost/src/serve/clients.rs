@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use outpost_forward::{Answers, Attachment, Lost, Origin, Pending, View, clock};
+use outpost_forward::{Answers, Attached, Attachment, GaveUp, Origin, Pending, View, clock};
 use outpost_mirror::acl::{AclRules, allows};
-use outpost_mirror::{Applied, WatchEvent, WatcherId};
+use outpost_mirror::{Applied, Tree, WatchEvent, WatcherId};
 use outpost_wire::{ErrorCode, OpCode, Perms, SessionId, Writer, Xid, Zxid};
 use parking_lot::Mutex;
 
-use crate::serve::client::{Client, ClientState, Phase};
+use crate::serve::client::{Cause, Client, ClientState, Phase};
+use crate::serve::leases::Leases;
 use crate::serve::local_sessions::LocalSessions;
 use crate::serve::pipeline::Local;
 use crate::serve::read::{Reading, write_synced};
@@ -25,6 +27,11 @@ pub struct Clients {
     next_origin: AtomicU64,
     /// The attachment under which requests may be submitted; 0 while clients are not served.
     attachment: AtomicU64,
+    /// The link is lost, and clients are served until it is back or given up.
+    held: AtomicBool,
+    /// When the link was attached last.
+    attached: Mutex<Option<Instant>>,
+    leases: Leases,
     /// Given something in the present batch.
     given: Mutex<Vec<Arc<Client>>>,
     rules: AclRules,
@@ -46,6 +53,9 @@ impl Clients {
             by_session: DashMap::new(),
             next_origin: AtomicU64::new(1),
             attachment: AtomicU64::new(0),
+            held: AtomicBool::new(false),
+            attached: Mutex::new(None),
+            leases: Leases::default(),
             given: Mutex::new(Vec::new()),
             rules,
             outbox_bytes_max,
@@ -75,7 +85,7 @@ impl Clients {
         if let Some(before) = before
             && before.origin != client.origin
         {
-            before.cut("the session came back on another connection");
+            before.cut(Cause::Replaced);
         }
     }
 
@@ -122,6 +132,16 @@ impl Clients {
         }
     }
 
+    /// Whether clients are served although the link is lost.
+    pub fn are_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Touches on their way to the leader.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// How ACLs are read here.
     pub fn rules(&self) -> &AclRules {
         &self.rules
@@ -136,7 +156,7 @@ impl Clients {
                 state.out = Vec::new();
                 drop(state);
                 self.stats.outbox_overflows.fetch_add(1, Ordering::Relaxed);
-                client.cut("it does not read what it is sent");
+                client.cut(Cause::Unread);
             }
         }
         if client.note_given() {
@@ -153,6 +173,7 @@ impl Clients {
             state.figures.sent += 1;
             self.stats.pushed.fetch_add(1, Ordering::Relaxed);
             if granted {
+                client.begin_lease(*self.attached.lock());
                 state.phase = Phase::Open;
                 let (session, timeout_ms) = (client.session(), client.timeout_ms());
                 reply::write_connected(&mut state.out, session, timeout_ms, read_only);
@@ -173,7 +194,7 @@ impl Clients {
     ) {
         self.give(client, |state| {
             let Ok(request) = state.pipeline.answered(pending.cxid, pending.op) else {
-                client.cut("an answer of the leader came out of order");
+                client.cut(Cause::OutOfOrder);
                 return;
             };
             let ms = u64::try_from(
@@ -235,18 +256,48 @@ fn refuse(state: &mut ClientState, xid: Xid, error: ErrorCode, close: bool, zxid
 }
 
 impl Answers for Clients {
-    fn attached(&self, attachment: Attachment) {
-        self.attachment.store(attachment.0, Ordering::Release);
+    fn attached(&self, attached: Attached) {
+        *self.attached.lock() = Some(clock::now());
+        self.held.store(false, Ordering::Release);
+        self.attachment
+            .store(attached.attachment.0, Ordering::Release);
+        if attached.held.is_some() {
+            let kept = self.by_session.len() as u64;
+            self.stats.kept.fetch_add(kept, Ordering::Relaxed);
+        }
     }
 
-    fn detached(&self, reason: &Lost) {
+    fn held(&self) {
+        self.held.store(true, Ordering::Release);
+        self.leases.lost();
+    }
+
+    fn gave_up(&self, why: GaveUp) {
         self.attachment.store(0, Ordering::Release);
+        self.held.store(false, Ordering::Release);
+        self.leases.lost();
+        let cause = match why {
+            GaveUp::HoldOver => Cause::Hold,
+            GaveUp::BackInTime => Cause::BackInTime,
+            GaveUp::Diverged => Cause::Diverged,
+            GaveUp::Stopped => Cause::ShuttingDown,
+        };
         let clients = self.all();
         if !clients.is_empty() {
-            tracing::warn!(clients = clients.len(), %reason, "closing all clients");
+            tracing::warn!(clients = clients.len(), %cause, "closing all clients");
         }
         for client in clients {
-            client.cut("the link to the ensemble is lost");
+            client.cut(cause);
+        }
+    }
+
+    fn replaced(&self, tree: &Tree) {
+        for client in self.all() {
+            // What the leader has not been told of yet cannot be in its tree.
+            let known = client.lease_ends().is_some();
+            if known && !tree.sessions().contains_key(&client.session()) {
+                client.cut(Cause::Expired);
+            }
         }
     }
 
@@ -273,16 +324,17 @@ impl Answers for Clients {
             // Without a connection that waits for it this was the upgrade of a local session.
             if applied.error.is_ok() {
                 client.touch();
+                client.begin_lease(*self.attached.lock());
                 let zxid = view.tree.last_zxid();
                 client.state().figures.note_session_made(zxid);
                 self.open(&client, true);
             } else {
-                client.cut("the leader refused its session");
+                client.cut(Cause::Refused);
             }
             return;
         }
         if reply::session_moved(applied) {
-            client.cut("the session has moved to another server");
+            client.cut(Cause::Moved);
             return;
         }
         let config = match pending.op {
@@ -334,13 +386,13 @@ impl Answers for Clients {
         };
         // A client that asked for it gets its answer first; its phase says so.
         if client.state().phase != Phase::Ending {
-            client.cut("its session has ended");
+            client.cut(Cause::Expired);
         }
     }
 
     fn fate_unknown(&self, pending: &Pending) {
         if let Some(client) = self.of_origin(pending.origin) {
-            client.cut("the fate of its request cannot be known");
+            client.cut(Cause::UnknownFate);
         }
     }
 
@@ -351,15 +403,39 @@ impl Answers for Clients {
         }
     }
 
-    fn take_touched(&self, table: &mut Vec<u8>) {
+    fn touches_proven(&self, taken: Instant) {
+        self.leases.proven(taken);
+    }
+
+    fn take_touched(&self, now: Instant, table: &mut Vec<u8>) {
         let mut writer = Writer::new(table);
+        let mut touched = Vec::new();
         for entry in &self.by_origin {
             let client = entry.value();
             let session = client.session();
             if session != SessionId::NONE && !client.is_local() && client.take_touched() {
                 writer.long(session.0);
                 writer.int(client.timeout_ms());
+                touched.push(Arc::clone(client));
             }
+        }
+        self.leases.sent(now, touched);
+    }
+
+    fn is_there(&self, origin: Origin) -> bool {
+        let Some(client) = self.of_origin(origin) else {
+            return false;
+        };
+        // A client library shows itself every third of the timeout, and gives up on a server that it has not heard
+        // from for two thirds.
+        let third = Duration::from_millis(u64::try_from(client.timeout_ms()).unwrap_or(0) / 3);
+        let silent = clock::now().saturating_duration_since(client.heard());
+        !client.is_cut() && silent < third
+    }
+
+    fn not_forwarded(&self, origin: Origin) {
+        if let Some(client) = self.of_origin(origin) {
+            client.cut(Cause::Left);
         }
     }
 }

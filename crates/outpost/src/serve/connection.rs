@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::limits::{FIRST_READ_BYTES, READ_BYTES};
-use crate::serve::client::Client;
+use crate::serve::client::{Cause, Client};
 use crate::serve::four_letter;
 use crate::serve::service::Service;
 use crate::serve::turn::{self, Turn};
@@ -60,6 +60,9 @@ pub enum Ended {
     /// The mirror is not attached.
     #[error("not serving: no link to the ensemble")]
     NotServing,
+    /// The link was lost, or has been silent, for so long that the leader could have expired the session.
+    #[error("its lease is over")]
+    LeaseOver,
     /// Somebody else ended it.
     #[error("cut off")]
     Cut,
@@ -71,7 +74,6 @@ pub struct Connection<S> {
     client: Arc<Client>,
     service: Arc<Service>,
     worker: Arc<WorkerStats>,
-    heard: Instant,
     /// The first four bytes have been looked at.
     recognized: bool,
 }
@@ -89,7 +91,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client,
             service,
             worker,
-            heard: clock::now(),
             recognized: false,
         }
     }
@@ -107,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn serve(&mut self) -> Result<(), Ended> {
-        let alarm = sleep_until(self.silence_ends().into());
+        let alarm = sleep_until(self.next_deadline(true).into());
         tokio::pin!(alarm);
         loop {
             if !self.recognized && self.channel.input.len() >= 4 {
@@ -126,9 +127,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 continue;
             }
             // A session's timeout can be shorter than the time a connection has to get one.
-            let silence_ends = self.silence_ends().into();
-            if silence_ends < alarm.deadline() {
-                alarm.as_mut().reset(silence_ends);
+            let deadline = self.next_deadline(turn.reads).into();
+            if deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
             }
             self.wait(&turn, alarm.as_mut()).await?;
         }
@@ -141,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             () = self.client.woken() => {}
             exchanged = self.channel.exchange(turn.reads, &self.worker) => {
                 if let Exchanged::Read = exchanged? {
-                    self.heard = clock::now();
+                    self.client.note_heard(clock::now());
                 }
             }
             permit = self.service.link.reserve(), if turn.wants_link => {
@@ -150,11 +151,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
             () = &mut alarm => {
-                let ends = self.silence_ends();
-                if ends <= clock::now() {
+                // Whoever is not being read cannot be blamed for silence. The lease is the next turn's to look at.
+                if turn.reads && self.silence_ends() <= clock::now() {
                     return Err(self.silent());
                 }
-                alarm.reset(ends.into());
+                alarm.reset(self.next_deadline(turn.reads).into());
             }
         }
         Ok(())
@@ -182,7 +183,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// When the connection counts as dead unless something comes. ZooKeeper counts output as a sign
     /// of life too; here only the client's own word counts, as for the leader.
     fn silence_ends(&self) -> Instant {
-        self.heard + self.patience()
+        self.client.heard() + self.patience()
+    }
+
+    /// When to look again whether the connection may go on.
+    fn next_deadline(&self, reads: bool) -> Instant {
+        let silence_ends = match reads {
+            true => self.silence_ends(),
+            false => clock::now() + self.patience(),
+        };
+        let lease_ends = self.client.lease_ends();
+        lease_ends.map_or(silence_ends, |ends| ends.min(silence_ends))
     }
 
     fn patience(&self) -> Duration {
@@ -214,13 +225,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match ended {
             Ended::TooLarge => _ = stats.large_rejected.fetch_add(1, Ordering::Relaxed),
             Ended::Throttled => _ = stats.rejected.fetch_add(1, Ordering::Relaxed),
+            Ended::LeaseOver => stats.note_closed(Cause::Lease),
             _ => {}
+        }
+        if let Some(cause) = self.client.cut_cause() {
+            stats.note_closed(cause);
         }
         let (session, peer) = (self.client.session(), self.client.peer);
         tracing::debug!(%session, %peer, why = %ended, "connection ended");
         self.service.clients.forget(&self.client);
         if self.client.is_local() {
-            self.service.local_sessions.left(session, self.heard);
+            self.service
+                .local_sessions
+                .left(session, self.client.heard());
         }
         self.client.state().pipeline.clear();
         // Under the tree's guard, so that no watch of this turn is left behind it.

@@ -105,6 +105,7 @@ impl Opening<'_> {
             return;
         }
         state.phase = Phase::Waiting { read_only };
+        self.client.note_asked(clock::now());
         self.permit
             .submit(create_session(self.client, self.attachment));
     }
@@ -133,6 +134,7 @@ impl Opening<'_> {
         state.phase = Phase::Waiting {
             read_only: request.read_only,
         };
+        self.client.note_asked(clock::now());
         self.permit.submit(Request::Revalidate {
             attachment: self.attachment,
             origin: self.client.origin,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use outpost_wire::SessionId;
 
+use crate::serve::client::Cause;
 use crate::serve::clients::Clients;
 
 /// Whether sessions start out as local ones, and what becomes of one that needs the ensemble.
@@ -104,7 +105,7 @@ impl LocalSessions {
             }
             let lives = now < local.expires;
             if !lives && let Some(client) = client {
-                client.cut("its local session has expired");
+                client.cut(Cause::Expired);
             }
             lives
         });

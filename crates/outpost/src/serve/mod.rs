@@ -6,6 +6,7 @@ pub mod clients;
 pub mod connection;
 pub mod four_letter;
 pub mod handshake;
+pub mod leases;
 pub mod local_sessions;
 pub mod outstanding;
 pub mod pipeline;

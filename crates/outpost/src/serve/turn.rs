@@ -62,6 +62,9 @@ pub(crate) fn take(
         return Err(Ended::Cut);
     }
     let began = clock::now();
+    if client.lease_ends().is_some_and(|ends| ends <= began) {
+        return Err(Ended::LeaseOver);
+    }
     let mut turn = Turn::default();
     let mut done = Done::default();
     {
@@ -277,7 +280,7 @@ impl Served<'_> {
         done: &mut Done,
         large: LargeTicket,
     ) {
-        if !state.pipeline.is_empty() {
+        if !state.pipeline.is_empty() && !self.is_sign_of_life(op) {
             let (body, ids) = (Box::from(body), Arc::clone(&state.ids));
             let ticket = self.service.outstanding.count(large);
             state
@@ -296,6 +299,12 @@ impl Served<'_> {
         reading.answer(op, header.xid, body, &mut state.out);
         done.reads += 1;
         done.sent += 1;
+    }
+
+    /// Whether a request is a PING while writes wait for the link. Its answer has no place in the order of answers,
+    /// and a client that does not get it takes this server for dead.
+    fn is_sign_of_life(&self, op: OpCode) -> bool {
+        op == OpCode::Ping && self.service.clients.are_held()
     }
 
     /// Puts a request that is answered here into the line, and answers it at once if the line is empty.
@@ -389,6 +398,7 @@ impl Served<'_> {
     /// Makes a local session known to the whole ensemble, ahead of the request that needs it.
     fn upgrade(&self, attachment: Attachment, permit: Permit<'_>) {
         self.service.local_sessions.close(self.client.session());
+        self.client.note_asked(self.began);
         self.client.make_global();
         permit.submit(handshake::create_session(self.client, attachment));
     }
