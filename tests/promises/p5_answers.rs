@@ -30,8 +30,8 @@ fn wait_for_requests_in_flight(observer: &Observer, count: u64) {
 }
 
 #[test]
-fn p5_a_write_in_flight_when_the_leader_goes_ends_its_connection_unanswered_whatever_became_of_it()
-{
+fn p5_a_write_in_flight_when_the_leader_goes_is_answered_if_the_next_one_has_it_and_else_ends_its_connection()
+ {
     for (uncommitted, survives) in [(Uncommitted::Lost, false), (Uncommitted::Committed, true)] {
         // Nothing is committed in this test's time unless the next leader does it.
         let site = Site::with_commit_delay(600_000);
@@ -42,7 +42,14 @@ fn p5_a_write_in_flight_when_the_leader_goes_ends_its_connection_unanswered_what
         client.send(OpCode::Create, &create("/fate")).expect("sent");
         wait_for_requests_in_flight(&observer, 1);
         site.ensemble(move |ensemble, now_ms| ensemble.elect(now_ms, None, uncommitted));
-        assert_closed(&mut client, "a request in flight");
+        if survives {
+            let created = client
+                .reply()
+                .expect("its transaction is known in the DIFF");
+            assert!(created.header.err.is_ok(), "{:?}", created.header);
+        } else {
+            assert_closed(&mut client, "a request that was lost with its leader");
+        }
         wait_for_requests_in_flight(&observer, 0);
         until("the next leader to be followed", LIMIT, || {
             let attachments = observer.status().attachments.load(Ordering::Relaxed);
@@ -59,9 +66,10 @@ fn p5_a_write_in_flight_when_the_leader_goes_ends_its_connection_unanswered_what
 }
 
 #[test]
-fn p5_a_write_or_sync_in_flight_when_the_link_is_cut_ends_its_connection_unanswered() {
+fn p5_when_the_link_is_cut_a_sync_in_flight_is_sent_again_and_a_write_ends_its_connection_unanswered()
+ {
     let site = Site::new();
-    let observer = site.remote_observer(&["syncLimit=60"]);
+    let observer = site.remote_observer(&["syncLimit=60", "outpost.linkTimeout=60000"]);
     let (mut writer, mut syncer) = (observer.client(), observer.client());
     for link in &observer.links {
         link.stall();
@@ -75,11 +83,12 @@ fn p5_a_write_or_sync_in_flight_when_the_link_is_cut_ends_its_connection_unanswe
     for link in &observer.links {
         link.cut();
     }
-    assert_closed(&mut writer, "a write in flight");
-    assert_closed(&mut syncer, "a sync in flight");
     for link in &observer.links {
         link.heal();
     }
+    assert_closed(&mut writer, "a write that the leader may still have");
+    let synced = syncer.reply().expect("a sync does no harm twice");
+    assert!(synced.header.err.is_ok(), "{:?}", synced.header);
     let mut client = observer.client();
     client
         .create("/after", b"", CreateMode::Persistent)

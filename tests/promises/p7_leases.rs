@@ -156,3 +156,32 @@ fn p7_a_session_that_comes_back_on_a_new_connection_ends_the_old_one() {
     }
     after.set_data("/mine", b"y").expect("set");
 }
+
+#[test]
+fn p7_a_client_is_closed_when_its_lease_ends_although_the_silent_link_is_not_given_up_yet() {
+    let mut options = ServerOptions::default();
+    options.leader.tick_ms = 200;
+    options.leader.sync_limit = 100;
+    let site = Site::with(options);
+    let observer = site.remote_observer(&[
+        "minSessionTimeout=400",
+        "syncLimit=30",
+        "outpost.linkTimeout=60000",
+    ]);
+    let mut client = observer.client_with(1_000);
+    client
+        .create("/mine", b"", CreateMode::Ephemeral)
+        .expect("created");
+    for link in &observer.links {
+        link.stall();
+    }
+    // The leader expires it a timeout and a tick after the last touch at the latest; here nobody tells.
+    until("the leader to expire the session", LIMIT, || {
+        let known = site.leader(|leader, _| leader.tree().sessions().len());
+        (known == 0).then_some(())
+    });
+    assert!(
+        client.try_request_body(OpCode::Ping, &[]).is_err(),
+        "a session that may be over is still served"
+    );
+}

@@ -120,7 +120,7 @@ fn p8_a_link_that_fell_silent_shows_as_lag_before_it_is_given_up() {
 }
 
 #[test]
-fn p8_a_silent_link_is_given_up_after_sync_limit_and_made_anew() {
+fn p8_a_silent_link_is_given_up_in_time_and_made_anew() {
     let mut options = ServerOptions::default();
     options.leader.tick_ms = 200;
     let site = Site::with(options);

@@ -206,7 +206,7 @@ impl Link {
         network: Arc<dyn Network>,
     ) -> (Link, LinkLife, ApplyLife) {
         let shared = Arc::new(Shared {
-            status: LinkStatus::new(settings.sync_timeout / 2),
+            status: LinkStatus::new(settings.silence_timeout / 2),
             writes: Writes::default(),
             attachment: AtomicU64::new(0),
             released: Notify::new(),
