@@ -14,7 +14,7 @@ pub(crate) const SESSION_TIMEOUT_MS: i32 = 10_000;
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 /// Whether Outpost keeps its clients over a lost link. This version does not: like a Java observer it closes
 /// them at once, and each test says what must be true then. Once `outpost.hold` has its effect, this is true.
-const OUTPOST_HOLDS_CLIENTS: bool = false;
+const OUTPOST_HOLDS_CLIENTS: bool = true;
 
 /// An ensemble, a relay before each voter, and an observer that reaches the voters through them.
 pub(crate) struct Region {
