@@ -395,12 +395,12 @@ fn p3_a_snapshot_that_replaces_the_tree_fires_exactly_the_watches_of_the_differe
         .map(|event| (event.kind, event.path.to_string()))
         .collect();
     events.sort();
-    // What setWatches says of the same watches: a znode that was deleted and created again has changed.
+    // As from a server that was there all the time: a znode that was deleted and created again was deleted.
     let expected = [
         (1, "/created"),
+        (2, "/again"),
         (2, "/deleted"),
         (2, "/parent/old"),
-        (3, "/again"),
         (3, "/changed"),
         (4, "/parent"),
     ];
