@@ -5,7 +5,8 @@
 //! * From the loss of the link on, clients are served for at most the hold. When it is over and there is no link,
 //!   every connection ends.
 //! * When the observer gives up, every connection ends, and until it is attached again nobody is served.
-//! * A link that has ended at the leader is lost for the observer no later than it believes in a silent link.
+//! * The same counted from where the link has ended at the leader, and as much later as the observer believes in a
+//!   silent link: whoever does not notice that a link is gone must not serve for longer than that.
 //!
 //! The losses of several links in a row count as one, from the first on: what has not caught up is not attached.
 
@@ -15,12 +16,13 @@ use super::transcript::{Connection, Item, Moment, Standing, Transcript, Verdict,
 
 /// See the module.
 pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
-    for gap in gaps(transcript) {
+    let gaps = gaps(transcript).into_iter().chain(unnoticed(transcript));
+    for gap in gaps.filter(|gap| gap.from < gap.until.at) {
         for connection in &transcript.connections {
             nobody_served(transcript, connection, &gap)?;
         }
     }
-    losses_are_noticed(transcript)
+    Ok(())
 }
 
 /// A time in which nobody may be served.
@@ -54,13 +56,44 @@ fn gaps(transcript: &Transcript<'_>) -> Vec<Gap> {
             Standing::Attached => close(&mut lost, &mut given_up, *moment),
         }
     }
-    let behind_the_end = Moment {
+    close(&mut lost, &mut given_up, behind_the_end(transcript));
+    gaps
+}
+
+fn behind_the_end(transcript: &Transcript<'_>) -> Moment {
+    Moment {
         record: transcript.end.record + 1,
         at: transcript.end.at,
-    };
-    close(&mut lost, &mut given_up, behind_the_end);
-    gaps.retain(|gap| gap.from < gap.until.at);
+    }
+}
+
+/// Times without a link as the leader knows them.
+fn unnoticed(transcript: &Transcript<'_>) -> Vec<Gap> {
+    let settings = &transcript.settings;
+    let notices = settings.link_timeout + settings.link_transit;
+    let mut gaps = Vec::new();
+    for (place, link) in transcript.links.iter().enumerate() {
+        let Some(cause) = link.gone else { continue };
+        let next = transcript.links.get(place + 1);
+        // The observer has known before the leader did, and was there again.
+        if next.is_some_and(|next| next.presented.0.record < cause.record) {
+            continue;
+        }
+        gaps.push(Gap {
+            cause,
+            from: cause.at + notices + settings.hold,
+            until: attached_after(transcript, cause),
+        });
+    }
     gaps
+}
+
+fn attached_after(transcript: &Transcript<'_>, moment: Moment) -> Moment {
+    let mut standings = transcript.standings.iter();
+    let attached = standings.find(|(attached, standing)| {
+        *standing == Standing::Attached && attached.record > moment.record
+    });
+    attached.map_or(behind_the_end(transcript), |(attached, _)| *attached)
 }
 
 /// A connection that is open when the gap begins ends at once, and none is granted a session before it is over.
@@ -103,39 +136,6 @@ fn nobody_served(transcript: &Transcript<'_>, connection: &Connection<'_>, gap: 
             Err(Violation::new("P8", message, &records))
         }
     }
-}
-
-/// A link that is no more at the leader's side is not believed in for long.
-fn losses_are_noticed(transcript: &Transcript<'_>) -> Verdict {
-    for (place, link) in transcript.links.iter().enumerate() {
-        let next = transcript.links.get(place + 1).map(|next| next.presented.0);
-        let until = next.unwrap_or(transcript.end);
-        let Some(gone) = link.gone else { continue };
-        let late = gone.at + transcript.settings.link_timeout + transcript.settings.link_transit;
-        let attached = standing_within(transcript, link.presented.0, until, Standing::Attached);
-        let lost = standing_within(transcript, link.presented.0, until, Standing::Lost);
-        let noticed = lost.map_or(until.at, |lost| lost.at);
-        if attached.is_some() && noticed > late {
-            let message = format!("{:?} is gone, and is not lost before {noticed:?}", link.id);
-            let records = [gone.record, lost.unwrap_or(until).record];
-            return Err(Violation::new("P8", message, &records));
-        }
-    }
-    Ok(())
-}
-
-fn standing_within(
-    transcript: &Transcript<'_>,
-    from: Moment,
-    until: Moment,
-    wanted: Standing,
-) -> Option<Moment> {
-    let mut standings = transcript.standings.iter();
-    standings
-        .find(|(moment, standing)| {
-            *standing == wanted && moment.record > from.record && moment.record <= until.record
-        })
-        .map(|(moment, _)| *moment)
 }
 
 #[cfg(test)]
@@ -223,18 +223,36 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_gone_is_not_believed_in_for_long() {
+    fn whoever_does_not_notice_that_the_link_is_gone_serves_no_longer_for_it() {
         let mut story = Story::new();
-        story.wait(1);
+        let c = story.client();
         let lost = story.lose();
-        let timeout = SETTINGS.link_timeout;
-        story.bent(|records| records[lost].at += timeout).holds();
-        let late = timeout + std::time::Duration::from_millis(1);
-        story.bent(|records| records[lost].at += late).breaks("P8");
-        let mut never = story.without(lost);
-        never.wait(late.as_millis() as u64);
-        let c = never.client();
-        never.ping(c, never.last);
-        never.breaks("P8");
+        story.wait(SETTINGS.link_timeout.as_millis() as u64);
+        story.wait(hold_ms());
+        story.ping(c, story.last);
+        let unnoticed = story.without(lost);
+        unnoticed.holds();
+        let mut longer = unnoticed.clone();
+        longer.wait(1);
+        longer.ping(c, longer.last);
+        longer.breaks("P8");
+    }
+
+    #[test]
+    fn that_the_leader_finds_an_old_link_gone_later_means_nothing() {
+        let mut story = Story::new();
+        let c = story.client();
+        let lost = story.lose();
+        let gone = lost - 1;
+        story.reattach(SyncKind::Diff, story.last);
+        let late = story.bent(|records| {
+            let gone = records.remove(gone);
+            records.push(gone);
+        });
+        let mut late = late;
+        late.wait(SETTINGS.link_timeout.as_millis() as u64);
+        late.wait(hold_ms() + 1);
+        late.ping(c, late.last);
+        late.holds();
     }
 }
