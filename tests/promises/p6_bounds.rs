@@ -121,7 +121,7 @@ impl Answers for Counting {
         self.attachment
             .store(attached.attachment.0, Ordering::Release);
     }
-    fn held(&self) {}
+    fn held(&self, _: Instant) {}
     fn gave_up(&self, _: GaveUp) {
         self.attachment.store(0, Ordering::Release);
     }

@@ -41,9 +41,9 @@ pub trait Answers: Send + Sync + 'static {
     /// The mirror has caught up; requests submitted with `attached.attachment` are forwarded from now on.
     fn attached(&self, attached: Attached);
 
-    /// The link is lost, and clients are held: served from the mirror, while what they want from the leader waits.
-    /// Touches whose arrival is not proven do not count any more, and are to be sent again.
-    fn held(&self);
+    /// The link is lost, and clients are held: served from the mirror until this moment (P8), while what they want
+    /// from the leader waits. Touches whose arrival is not proven do not count any more, and are to be sent again.
+    fn held(&self, until: Instant);
 
     /// Clients are no longer served: their connections are to be closed.
     fn gave_up(&self, why: GaveUp);

@@ -276,7 +276,9 @@ impl Apply {
             return None;
         }
         self.shared.writes.detach();
-        self.answers.held();
+        if let Some(until) = until {
+            self.answers.held(until);
+        }
         until
     }
 

@@ -146,7 +146,7 @@ impl Answers for Clerk {
         assert_eq!(again, before == attached.attachment.0);
         self.note(if again { "attached again" } else { "attached" }.into());
     }
-    fn held(&self) {
+    fn held(&self, _: Instant) {
         self.note("held".into());
     }
     fn gave_up(&self, why: GaveUp) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -27,8 +27,10 @@ pub struct Clients {
     next_origin: AtomicU64,
     /// The attachment under which requests may be submitted; 0 while clients are not served.
     attachment: AtomicU64,
-    /// The link is lost, and clients are served until it is back or given up.
-    held: AtomicBool,
+    /// When these clients began to be kept; times below are milliseconds after it, and one more.
+    began: Instant,
+    /// The link is lost, and clients are served until then; 0 while it is there, or nobody is served.
+    held_until: AtomicU64,
     /// When the link was attached last.
     attached: Mutex<Option<Instant>>,
     leases: Leases,
@@ -53,7 +55,8 @@ impl Clients {
             by_session: DashMap::new(),
             next_origin: AtomicU64::new(1),
             attachment: AtomicU64::new(0),
-            held: AtomicBool::new(false),
+            began: clock::now(),
+            held_until: AtomicU64::new(0),
             attached: Mutex::new(None),
             leases: Leases::default(),
             given: Mutex::new(Vec::new()),
@@ -134,7 +137,18 @@ impl Clients {
 
     /// Whether clients are served although the link is lost.
     pub fn are_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
+        self.held_until.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether clients are held and should not be any longer: the apply thread, which ends the hold, is late.
+    pub fn is_hold_over(&self, now: Instant) -> bool {
+        let until = self.held_until.load(Ordering::Acquire);
+        until != 0 && self.mark(now) >= until
+    }
+
+    fn mark(&self, when: Instant) -> u64 {
+        let since = when.saturating_duration_since(self.began);
+        u64::try_from(since.as_millis()).map_or(u64::MAX, |ms| ms + 1)
     }
 
     /// Touches on their way to the leader.
@@ -258,7 +272,7 @@ fn refuse(state: &mut ClientState, xid: Xid, error: ErrorCode, close: bool, zxid
 impl Answers for Clients {
     fn attached(&self, attached: Attached) {
         *self.attached.lock() = Some(clock::now());
-        self.held.store(false, Ordering::Release);
+        self.held_until.store(0, Ordering::Release);
         self.attachment
             .store(attached.attachment.0, Ordering::Release);
         if attached.held.is_some() {
@@ -267,14 +281,14 @@ impl Answers for Clients {
         }
     }
 
-    fn held(&self) {
-        self.held.store(true, Ordering::Release);
+    fn held(&self, until: Instant) {
+        self.held_until.store(self.mark(until), Ordering::Release);
         self.leases.lost();
     }
 
     fn gave_up(&self, why: GaveUp) {
         self.attachment.store(0, Ordering::Release);
-        self.held.store(false, Ordering::Release);
+        self.held_until.store(0, Ordering::Release);
         self.leases.lost();
         let cause = match why {
             GaveUp::HoldOver => Cause::Hold,

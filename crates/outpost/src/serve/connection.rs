@@ -63,6 +63,9 @@ pub enum Ended {
     /// The link was lost, or has been silent, for so long that the leader could have expired the session.
     #[error("its lease is over")]
     LeaseOver,
+    /// The link was lost for longer than the hold time.
+    #[error("the hold is over")]
+    HoldOver,
     /// Somebody else ended it.
     #[error("cut off")]
     Cut,
@@ -226,9 +229,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ended::TooLarge => _ = stats.large_rejected.fetch_add(1, Ordering::Relaxed),
             Ended::Throttled => _ = stats.rejected.fetch_add(1, Ordering::Relaxed),
             Ended::LeaseOver => stats.note_closed(Cause::Lease),
+            Ended::HoldOver => stats.note_closed(Cause::Hold),
             _ => {}
         }
-        if let Some(cause) = self.client.cut_cause() {
+        if let (Ended::Cut, Some(cause)) = (ended, self.client.cut_cause()) {
             stats.note_closed(cause);
         }
         let (session, peer) = (self.client.session(), self.client.peer);

@@ -65,6 +65,9 @@ pub(crate) fn take(
     if client.lease_ends().is_some_and(|ends| ends <= began) {
         return Err(Ended::LeaseOver);
     }
+    if service.clients.is_hold_over(began) {
+        return Err(Ended::HoldOver);
+    }
     let mut turn = Turn::default();
     let mut done = Done::default();
     {
