@@ -420,7 +420,11 @@ impl Wire {
     /// owners, and the first to send something becomes it.
     fn claim(&mut self, pending: &Pending, upward: &Upward) -> bool {
         let session = pending.session;
-        // Anybody may close any session, and a new one is its maker's.
+        if pending.op == OpCode::CreateSession {
+            self.owners.sessions.insert(session);
+            return true;
+        }
+        // Anybody may close any session.
         if self.owners.sessions.contains(&session) || pending.op == OpCode::CloseSession {
             return true;
         }
@@ -428,10 +432,10 @@ impl Wire {
             upward.answers.not_forwarded(pending.origin);
             return false;
         }
-        if self.owners.must_claim && pending.op != OpCode::CreateSession {
-            let timeout_ms = upward.mirror.read().sessions().get(&session).copied();
-            // One that the mirror does not know is local to this server, and nobody can own it.
-            if let Some(timeout_ms) = timeout_ms {
+        let timeout_ms = upward.mirror.read().sessions().get(&session).copied();
+        // One that the mirror does not know is local to this server: nobody can own it, and nobody says when it ends.
+        if let Some(timeout_ms) = timeout_ms {
+            if self.owners.must_claim {
                 let revalidation = Revalidation {
                     session,
                     timeout_ms,
@@ -440,8 +444,8 @@ impl Wire {
                 upward.shared.writes.register_revalidation(revalidation);
                 self.learner.revalidate(session, timeout_ms);
             }
+            self.owners.sessions.insert(session);
         }
-        self.owners.sessions.insert(session);
         true
     }
 
@@ -495,12 +499,16 @@ impl Wire {
         let shared = &*upward.shared;
         shared.status.note_leader_zxid(self.learner.leader_zxid());
         while let Some(event) = self.learner.poll_event() {
-            if let Event::Committed {
-                closes: Some(session),
-                ..
-            } = &event
-            {
-                self.owners.sessions.remove(session);
+            match &event {
+                Event::Committed {
+                    closes: Some(session),
+                    ..
+                }
+                | Event::Revalidated {
+                    session,
+                    valid: false,
+                } => _ = self.owners.sessions.remove(session),
+                _ => {}
             }
             let queued = upward.apply.weigh(event, shared);
             match timeout(shared.overrun_patience, upward.apply.push(queued)).await {
