@@ -70,6 +70,12 @@ fn an_observer_attaches_to_a_followers_observer_master_where_that_is_configured(
     );
 
     assert_served(address, "/through-a-follower");
+    if kind == ObserverKind::Outpost {
+        // A follower hands on what it is asked, and the answer.
+        wait::until("the observer to be ready", LIMIT, || {
+            (observer.metrics().get("outpost_ready") == Some(1.0)).then_some(())
+        });
+    }
     // A session of the observer lives on under touches that travel through the follower.
     let mut client = RawClient::connect(address, 4_000);
     wait::until("three timeouts to pass with pings alone", LIMIT, {

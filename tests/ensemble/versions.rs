@@ -1,9 +1,13 @@
 //! The server under test attaches to every ZooKeeper release that is still in use, and serves from it.
 
-use outpost_tests::{ObserverSettings, Settings, Version, clients};
+use std::time::Duration;
+
+use outpost_tests::{Observer, ObserverKind, ObserverSettings, Settings, Version, clients, wait};
 
 use crate::stage::Stage;
 use crate::workload;
+
+const LIMIT: Duration = Duration::from_secs(30);
 
 fn a_client_works_through_an_observer_of(version: Version) {
     let settings = Settings {
@@ -18,6 +22,16 @@ fn a_client_works_through_an_observer_of(version: Version) {
     };
     clients::kazoo().check_without(&stage.observer.connect_string(), missing);
     workload::run(&stage.ensemble, &stage.observer, 200);
+    assert_welcomes_clients(&stage.observer);
+}
+
+/// It is ready once the leader has answered what it was asked behind UPTODATE, and every leader does.
+fn assert_welcomes_clients(observer: &Observer) {
+    if observer.kind() == ObserverKind::Outpost {
+        wait::until("the observer to be ready", LIMIT, || {
+            (observer.metrics().get("outpost_ready") == Some(1.0)).then_some(())
+        });
+    }
 }
 
 #[test]

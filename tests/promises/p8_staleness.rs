@@ -50,6 +50,9 @@ fn p8_what_the_leader_has_proposed_and_the_mirror_has_not_applied_shows_as_lag()
     options.leader.commit_delay_ms = 600_000;
     let site = Site::with(options);
     let observer = site.observer_with(&["tickTime=500"]);
+    until("the observer to be ready", LIMIT, || {
+        (observer.get("/ready").0 == 200).then_some(())
+    });
     // Known by the next PING, and committed by the next leader alone.
     for number in 0..7 {
         site.write(&format!("/{number}"), b"");

@@ -6,6 +6,7 @@ use outpost_mirror::{Applied, Tree, WatchEvent, WatcherId, Watches};
 use outpost_wire::SessionId;
 
 use crate::hold::Attached;
+use crate::tally::Tally;
 use crate::writes::{Origin, Pending};
 
 /// The tree at one point of history, with the watches left on it.
@@ -82,6 +83,11 @@ pub trait Answers: Send + Sync + 'static {
     /// Whether whoever submitted a request is still here, for all that can be known: not gone, and heard so lately
     /// that it cannot have given up on this server. Its session may be claimed on its behalf.
     fn is_there(&self, origin: Origin) -> bool;
+
+    /// The clients as they are now, for the log and for the history of losses. Called from both threads.
+    fn tally(&self) -> Tally {
+        Tally::default()
+    }
 
     /// A request was not forwarded, because whoever submitted it may have taken its session elsewhere. Its
     /// connection must end.

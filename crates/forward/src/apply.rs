@@ -21,6 +21,7 @@ use crate::event::Event;
 use crate::hold::{Hold, Standing};
 use crate::link::Shared;
 use crate::lost::Lost;
+use crate::status::Reattached;
 use crate::writes::Pending;
 
 /// Where clients read the membership.
@@ -170,6 +171,10 @@ impl Apply {
         self.give_up_on(&answer.passed_over);
         self.give_up_on(answer.ambiguous.as_slice());
         if let Some(pending) = &answer.ours {
+            if !matches!(self.hold.standing(), Standing::Attached(_)) {
+                let answered = &self.shared.status.writes_answered;
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
             self.answers.committed(pending, &applied, view(guard));
         }
         if entry.header.kind == OpCode::CloseSession.code() {
@@ -237,23 +242,28 @@ impl Apply {
             .attachments
             .fetch_add(1, Ordering::Relaxed);
         self.shared.set_attachment(Some(attached.attachment));
-        match attached.held {
-            None => {
-                tracing::info!(zxid = %guard.last_zxid(), znodes = guard.node_count(),
-                    "attached to the ensemble, serving clients");
-            }
-            Some(held) => {
-                tracing::info!(zxid = %guard.last_zxid(), detached_ms = held.as_millis(),
-                    writes_of_unknown_fate = lost.len(), "attached again, clients were held");
-            }
-        }
         self.answers.attached(attached);
+        let held = attached.held.is_some();
+        let again = self
+            .shared
+            .status
+            .note_attached(held, &self.answers.tally());
+        let (zxid, znodes) = (guard.last_zxid(), guard.node_count());
+        match again {
+            None => tracing::info!(%zxid, znodes, "attached to the ensemble, serving clients"),
+            Some(Reattached { after, kept, by }) => tracing::info!(
+                %zxid, znodes, after_ms = after.as_millis(), by = %by, clients_kept = kept.unwrap_or(0),
+                writes_of_unknown_fate = lost.len(),
+                "attached to the ensemble again, serving clients"
+            ),
+        }
     }
 
     fn synced(&mut self, guard: &WriteGuard<'_>) {
         let Some(synced) = self.shared.writes.synced() else {
             return tracing::warn!("a SYNC came that nobody waits for");
         };
+        self.shared.status.note_answered();
         if let Some(taken) = synced.proves {
             self.answers.touches_proven(taken);
         }
@@ -297,12 +307,15 @@ impl Apply {
 
     fn let_go(&mut self, why: GaveUp) {
         self.shared.set_attachment(None);
+        self.shared.status.note_given_up();
         let requests = self.shared.writes.abandon();
         self.give_up_on(&requests);
         self.answers.gave_up(why);
     }
 
     fn give_up_on(&self, requests: &[Pending]) {
+        let unknown = &self.shared.status.writes_unknown;
+        unknown.fetch_add(requests.len() as u64, Ordering::Relaxed);
         for pending in requests {
             self.answers.fate_unknown(pending);
         }

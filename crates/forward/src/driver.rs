@@ -204,7 +204,9 @@ impl Wire {
             since: began,
         }));
         self.owners.must_claim = self.learner.epoch() == known_epoch;
-        match self.exchange(began, upward, requests).await {
+        let ended = self.exchange(began, upward, requests).await;
+        status.keep_recording(self.learner.recording());
+        match ended {
             Ok(()) => Lost::Stopped,
             Err(lost) => lost,
         }
@@ -310,13 +312,19 @@ impl Wire {
         let newest = touches.unproven.drain(..done).next_back();
         if let (Some((_, taken)), Some(session)) = (newest, touches.session) {
             upward.shared.writes.register_proof(taken);
-            self.send_sync(session, Xid(0));
+            self.send_sync(session, Xid(0), upward);
         }
     }
 
     /// UPTODATE is here: what waited for it goes first.
     fn resume(&mut self, upward: &Upward) {
         let now = clock::now();
+        self.learner.tell_time(now);
+        // Comes back behind everything that the leader has in its queue for us (P8). It is nobody's, and must not
+        // be: the leader would take this link for the owner of its session.
+        upward.shared.writes.register_syncs([]);
+        self.send_sync(SessionId::NONE, Xid(0), upward);
+        upward.shared.status.set_state(LinkState::Attached);
         let mut table = Vec::new();
         upward.answers.take_touched(now, &mut table);
         let first = first_session(&table);
@@ -328,7 +336,7 @@ impl Wire {
             self.revalidate(revalidation, upward);
         }
         if let Some(sync) = upward.shared.writes.register_lost_syncs() {
-            self.send_sync(sync.session, sync.cxid);
+            self.send_sync(sync.session, sync.cxid, upward);
         }
     }
 
@@ -339,6 +347,7 @@ impl Wire {
         upward: &Upward,
         requests: &mut mpsc::Receiver<Request>,
     ) {
+        self.learner.tell_time(clock::now());
         self.submit(first, upward);
         for _ in 1..REQUESTS_AT_ONCE {
             match requests.try_recv() {
@@ -477,11 +486,12 @@ impl Wire {
             .writes
             .register_syncs(std::mem::take(&mut self.syncs));
         upward.shared.status.note_forwarded();
-        self.send_sync(first.session, first.cxid);
+        self.send_sync(first.session, first.cxid, upward);
     }
 
     /// The leader looks neither at the path nor at the session's rights.
-    fn send_sync(&mut self, session: SessionId, cxid: Xid) {
+    fn send_sync(&mut self, session: SessionId, cxid: Xid, upward: &Upward) {
+        upward.shared.status.note_asked();
         self.learner.submit(&Forwarded {
             request: ForwardedRequest {
                 session,
@@ -633,7 +643,6 @@ impl Progress {
             .unwrap_or(u64::MAX);
             shared.status.last_sync_ms.store(took, Ordering::Relaxed);
             shared.status.synchronizations.note(took, 1);
-            shared.status.set_state(LinkState::Attached);
         }
         self.following
     }

@@ -22,8 +22,14 @@ pub struct Freshness {
     follows: bool,
     /// The first question of this life of the link is answered, or none was asked.
     proven: bool,
-    /// The oldest question without an answer.
-    asked: Option<Instant>,
+    /// Questions asked in this life of the link, and answers that have come.
+    asked: u64,
+    answered: u64,
+    /// Of the questions without an answer, the one whose age is watched: its number, and when it was asked. Another
+    /// is chosen when it is answered.
+    question: Option<(u64, Instant)>,
+    /// How long the last answer to a question that was watched took.
+    round_trip: Option<Duration>,
     /// When the mirror was last known to be level.
     level: Option<Instant>,
 }
@@ -38,7 +44,10 @@ impl Freshness {
             applied: Zxid::ZERO,
             follows: false,
             proven: true,
-            asked: None,
+            asked: 0,
+            answered: 0,
+            question: None,
+            round_trip: None,
             level: None,
         }
     }
@@ -75,7 +84,7 @@ impl Freshness {
     pub fn parted(&mut self) {
         self.follows = false;
         self.proven = true;
-        self.asked = None;
+        (self.asked, self.answered, self.question) = (0, 0, None);
     }
 
     /// The leader was asked something that it answers behind everything committed so far. Ask before
@@ -84,14 +93,24 @@ impl Freshness {
         if !self.follows {
             self.proven = false;
         }
-        self.asked.get_or_insert(now);
+        self.asked += 1;
+        self.question.get_or_insert((self.asked, now));
     }
 
-    /// The answer to the oldest question is here, and so is all that came before it. `next` is when the
-    /// oldest question that is left was asked.
-    pub fn answered(&mut self, next: Option<Instant>, now: Instant) {
-        self.asked = next;
+    /// The answer to the oldest question is here, and all that came before it is applied.
+    pub fn answered(&mut self, now: Instant) {
+        // What is left of a link that is gone was answered to nobody.
+        if self.answered == self.asked {
+            return;
+        }
+        self.answered += 1;
         self.proven = true;
+        if let Some((_, asked)) = self
+            .question
+            .take_if(|(number, _)| *number <= self.answered)
+        {
+            self.round_trip = Some(now.saturating_duration_since(asked));
+        }
         self.look(now);
     }
 
@@ -108,6 +127,12 @@ impl Freshness {
         }
     }
 
+    /// How long the leader took to answer a question lately, the way there and back and what was in its queue for us
+    /// included; `None` before the first answer.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     /// Whether the mirror was ever level.
     pub fn was_level(&self) -> bool {
         self.level.is_some()
@@ -119,7 +144,9 @@ impl Freshness {
     pub fn lag(&self, now: Instant) -> Duration {
         let age = now.saturating_duration_since(self.level.unwrap_or(self.began));
         let is_level = self.level.is_some() && self.is_level() && age <= self.silence_max;
-        let unanswered = self.asked.map(|asked| now.saturating_duration_since(asked));
+        let unanswered = self
+            .question
+            .map(|(_, asked)| now.saturating_duration_since(asked));
         let overdue = unanswered.filter(|age| *age > self.silence_max);
         match is_level {
             true => overdue.unwrap_or_default(),
@@ -264,7 +291,7 @@ mod tests {
             assert!(!freshness.was_level());
         }
         assert_eq!(freshness.lag(at(4)), seconds(4));
-        freshness.answered(None, at(4));
+        freshness.answered(at(4));
         assert_eq!(
             (freshness.was_level(), freshness.lag(at(4))),
             (true, seconds(0))
@@ -284,10 +311,19 @@ mod tests {
         assert_eq!(freshness.lag(at(16)), seconds(0));
         freshness.mirror_is_at(z(20), at(17));
         assert_eq!(freshness.lag(at(17)), seconds(6));
-        freshness.answered(Some(at(12)), at(17));
+        freshness.answered(at(17));
         assert_eq!(freshness.lag(at(17)), seconds(0));
-        freshness.answered(None, at(18));
-        assert_eq!(freshness.lag(at(19)), seconds(0));
+        freshness.asked(at(17));
+        freshness.answered(at(18));
+        assert_eq!(freshness.round_trip(), Some(seconds(6)), "of the first");
+        freshness.mirror_is_at(z(20), at(22));
+        assert_eq!(freshness.lag(at(22)), seconds(0));
+        freshness.leader_is_at(z(20), at(23));
+        assert_eq!(
+            freshness.lag(at(23)),
+            seconds(6),
+            "the third was never answered"
+        );
     }
 
     #[test]
@@ -296,8 +332,12 @@ mod tests {
         let at = |second| start + seconds(second);
         freshness.asked(at(11));
         freshness.parted();
+        freshness.answered(at(19));
         assert_eq!(freshness.lag(at(20)), seconds(10));
+        freshness.asked(at(21));
         freshness.followed(at(21));
+        assert_eq!(freshness.lag(at(21)), seconds(11));
+        freshness.answered(at(21));
         assert_eq!(freshness.lag(at(21)), seconds(0));
     }
 

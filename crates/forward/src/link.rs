@@ -481,16 +481,28 @@ impl LinkLife {
         let status = &self.upward.shared.status;
         status.set_state(LinkState::Seeking);
         status.set_master(None);
-        status.note_loss(&lost);
-        match lost {
-            Lost::Stopped => tracing::info!("detached from the ensemble"),
-            ref lost => tracing::warn!(reason = %lost, "the link to the ensemble is lost"),
+        let clients = self.upward.answers.tally();
+        let connected = clients.connected;
+        let followed = status.note_loss(&lost, clients);
+        match (&lost, followed) {
+            (Lost::Stopped, _) => tracing::info!("detached from the ensemble"),
+            (lost, Some(followed)) => tracing::warn!(reason = %lost, label = lost.label(),
+                followed_ms = followed.as_millis(), clients = connected,
+                "the link to the ensemble is lost"),
+            (lost, None) => tracing::warn!(reason = %lost, label = lost.label(),
+                "the link to the ensemble is lost before the mirror had caught up"),
         }
         let (done, applied) = oneshot::channel();
         let queued = Queued::new(Event::Lost { reason: lost, done });
         self.upward.apply.push(queued).await.ok()?;
         // An error means that the apply thread is gone, and with it everything to wait for.
         let held_until = applied.await.ok()??;
+        let left = held_until.saturating_duration_since(clock::now());
+        tracing::info!(
+            clients = connected,
+            for_ms = left.as_millis(),
+            "clients are held: reads and watches go on, what is meant for the leader waits"
+        );
         // What waited for an earlier hold to end goes with its set.
         self.hold_timer = JoinSet::new();
         let apply = self.upward.apply.clone();

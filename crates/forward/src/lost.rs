@@ -114,7 +114,7 @@ impl Lost {
     }
 
     /// What [`Lost::label`] may answer.
-    pub const LABELS: [&'static str; 12] = [
+    pub const LABELS: [&'static str; 15] = [
         "io",
         "closed",
         "silent",
@@ -123,6 +123,9 @@ impl Lost {
         "stale_master",
         "truncated",
         "hole",
+        "behind",
+        "no_common_ground",
+        "long_history",
         "leader_changes",
         "overrun",
         "diverged",

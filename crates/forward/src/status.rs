@@ -73,8 +73,6 @@ pub struct LinkStatus {
     losses_kept: Mutex<Losses>,
     /// Since when nothing is followed.
     detached_since: Mutex<Option<Instant>>,
-    /// Why the last link ended, and when.
-    last_loss: Mutex<Option<(String, Instant)>>,
     /// Whether the leader announced no membership: it is older than 3.5.
     before_3_5: AtomicBool,
     /// Bytes read from learner masters.
@@ -133,7 +131,6 @@ impl LinkStatus {
             recording: Mutex::new(Recording::default()),
             losses_kept: Mutex::new(Losses::default()),
             detached_since: Mutex::new(Some(started)),
-            last_loss: Mutex::new(None),
             before_3_5: AtomicBool::new(false),
             bytes_received: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
@@ -175,10 +172,10 @@ impl LinkStatus {
 
     /// Why the last link ended, and how long ago.
     pub fn last_loss(&self) -> Option<(String, Duration)> {
-        self.last_loss
-            .lock()
-            .as_ref()
-            .map(|(why, when)| (why.clone(), clock::now().saturating_duration_since(*when)))
+        let losses = self.losses_kept.lock();
+        let last = losses.last()?;
+        let ago = clock::now().saturating_duration_since(last.at);
+        Some((last.reason.clone(), ago))
     }
 
     /// The newest zxid the leader is known to have.
@@ -208,6 +205,11 @@ impl LinkStatus {
         self.freshness.lock().lag(clock::now())
     }
 
+    /// How long the leader took to answer lately: see [`Freshness::round_trip`].
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.freshness.lock().round_trip()
+    }
+
     /// Whether the mirror was ever level with a leader.
     pub fn was_level(&self) -> bool {
         self.freshness.lock().was_level()
@@ -231,27 +233,28 @@ impl LinkStatus {
 
     /// The leader was asked something that it answers behind everything committed so far. The first question
     /// of a life is to be noted before UPTODATE is applied.
-    pub fn note_asked(&self) {
+    pub(crate) fn note_asked(&self) {
         self.freshness.lock().asked(clock::now());
     }
 
-    /// The answer to the oldest question is here, and all that came before it is applied. `next` is when the
-    /// oldest question that is left was asked.
-    pub fn note_answered(&self, next: Option<Instant>) {
-        self.freshness.lock().answered(next, clock::now());
+    /// The answer to the oldest question is here, and all that came before it is applied.
+    pub(crate) fn note_answered(&self) {
+        self.freshness.lock().answered(clock::now());
     }
 
     /// The last packets of a life that ends. To be called before its loss is noted.
-    pub fn keep_recording(&self, recording: Recording) {
+    pub(crate) fn keep_recording(&self, recording: Recording) {
         *self.recording.lock() = recording;
     }
 
-    /// A life of the link has ended. `clients`: as they are before anything is done about it.
-    pub fn record_loss(&self, lost: &Lost, clients: Tally) {
+    /// A life of the link has ended: for how long it was followed, if it was. `clients`: as they are before anything
+    /// is done about it.
+    pub(crate) fn note_loss(&self, lost: &Lost, clients: Tally) -> Option<Duration> {
         let now = clock::now();
-        let Some(life) = self.life.lock().take() else {
-            return;
-        };
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        self.detached_since.lock().get_or_insert(now);
+        let life = self.life.lock().take()?;
+        let followed = life.followed;
         let (applied, leader) = (self.applied_zxid(), self.leader_zxid());
         self.losses_kept.lock().push(Loss {
             number: 0,
@@ -269,11 +272,12 @@ impl LinkStatus {
             recording: std::mem::take(&mut self.recording.lock()),
             outcome: Outcome::Open,
         });
+        followed.map(|since| now.saturating_duration_since(since))
     }
 
     /// UPTODATE is applied and clients are served. `held`: they were all the time since the loss. `None` where
     /// nothing was lost before: this is the first time.
-    pub fn record_attachment(&self, held: bool, clients: &Tally) -> Option<Reattached> {
+    pub(crate) fn note_attached(&self, held: bool, clients: &Tally) -> Option<Reattached> {
         let by = self.caught_up();
         let kept = held.then_some(clients.connected);
         let mut losses = self.losses_kept.lock();
@@ -285,7 +289,7 @@ impl LinkStatus {
     }
 
     /// Clients are not held any longer.
-    pub fn record_giving_up(&self) {
+    pub(crate) fn note_given_up(&self) {
         self.losses_kept.lock().given_up(clock::now());
     }
 
@@ -337,13 +341,6 @@ impl LinkStatus {
 
     pub(crate) fn note_forwarded(&self) {
         self.requests_forwarded.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn note_loss(&self, lost: &Lost) {
-        self.losses.fetch_add(1, Ordering::Relaxed);
-        let now = clock::now();
-        self.detached_since.lock().get_or_insert(now);
-        *self.last_loss.lock() = Some((lost.to_string(), now));
     }
 
     pub(crate) fn attachments(&self) -> u64 {

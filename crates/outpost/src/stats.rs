@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use outpost_forward::latencies::{Latencies, LatencySummary};
+use outpost_forward::tally::Closed;
 
 use crate::serve::client::Cause;
 
@@ -75,8 +76,6 @@ pub struct Stats {
     pub auth_failed: AtomicU64,
     /// Connections cut because they did not read.
     pub outbox_overflows: AtomicU64,
-    /// Connections that were there when the link came back within the hold time, summed over all such times.
-    pub kept: AtomicU64,
     /// Connections that this server has ended, by [`Cause`].
     closed: [AtomicU64; Cause::ALL.len()],
     /// Connections closed before they had a session.
@@ -105,7 +104,6 @@ impl Stats {
             large_rejected: AtomicU64::new(0),
             auth_failed: AtomicU64::new(0),
             outbox_overflows: AtomicU64::new(0),
-            kept: AtomicU64::new(0),
             closed: Default::default(),
             sessionless_expired: AtomicU64::new(0),
             stale_expired: AtomicU64::new(0),
@@ -128,9 +126,11 @@ impl Stats {
         self.closed[cause as usize - 1].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Connections that this server has ended for this cause.
-    pub fn closed(&self, cause: Cause) -> u64 {
-        self.closed[cause as usize - 1].load(Ordering::Relaxed)
+    /// Connections that this server has ended, for every cause.
+    pub fn closed(&self) -> Closed {
+        let count = |cause: Cause| self.closed[cause as usize - 1].load(Ordering::Relaxed);
+        let each = Cause::ALL.into_iter();
+        Closed(each.map(|cause| (cause.label(), count(cause))).collect())
     }
 
     /// Counts a watch event of so many bytes.
@@ -202,5 +202,20 @@ mod tests {
         assert_eq!(stats.sent(), 4);
         stats.reset();
         assert_eq!((stats.latency().count, stats.sent()), (0, 0));
+    }
+
+    #[test]
+    fn connections_ended_are_counted_by_cause_and_no_reset_forgets_them() {
+        let stats = Stats::new(1);
+        for cause in Cause::ALL {
+            stats.note_closed(cause);
+        }
+        stats.note_closed(Cause::Lease);
+        stats.reset();
+        let closed = stats.closed();
+        for cause in Cause::ALL {
+            let count = 1 + u64::from(cause == Cause::Lease);
+            assert!(closed.0.contains(&(cause.label(), count)), "{closed}");
+        }
     }
 }

@@ -8,13 +8,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use outpost_forward::losses::{CaughtUp, Outcome};
+use outpost_forward::recorder::Direction;
 use outpost_forward::{
     Answers, Attached, Attachment, Candidates, GaveUp, Link, LinkSettings, Origin, Pending,
-    Request, View,
+    Request, Tally, View,
 };
 use outpost_mirror::{Applied, Mirror, Tree, TreeOptions, WatchEvent, WatcherId};
 use outpost_wire::membership::Membership;
-use outpost_wire::quorum::{PacketType, QuorumPacket};
+use outpost_wire::quorum::{ForwardedRequest, PacketType, QuorumPacket};
 use outpost_wire::{OpCode, ServerId, SessionId, Xid, Zxid};
 
 use crate::master::*;
@@ -98,22 +100,35 @@ impl Connection {
         packet
     }
 
-    /// A synchronisation without a difference, and both ACKs.
+    /// A synchronisation without a difference, both ACKs, and the answer to the first question.
     fn follow(&mut self, last: i64) {
         let epoch = last >> 32;
         self.say([diff(last), new_leader(epoch)]);
+        self.confirm();
+        self.answer();
+    }
+
+    fn confirm(&mut self) {
         self.expect(PacketType::Ack);
         self.say([up_to_date()]);
         self.expect(PacketType::Ack);
+        // With UPTODATE a link asks for a sign that comes behind everything else.
+        let request = self.expect(PacketType::Request).data.expect("data");
+        let request = ForwardedRequest::read(&request).expect("a request");
+        let (session, op) = (request.session, request.op);
+        assert_eq!((session, op), (SessionId::NONE, OpCode::Sync.code()));
+    }
+
+    fn answer(&mut self) {
+        self.say([packet(PacketType::Sync, 0, None)]);
     }
 
     /// As [`Connection::follow`], with a snapshot.
     fn follow_snapshot(&mut self, last: i64) {
         let epoch = last >> 32;
         self.say([snap(last), tree(&[("/a", "x", 0)]), new_leader(epoch)]);
-        self.expect(PacketType::Ack);
-        self.say([up_to_date()]);
-        self.expect(PacketType::Ack);
+        self.confirm();
+        self.answer();
     }
 
     /// Waits until the learner has closed the connection.
@@ -406,7 +421,7 @@ fn p5_requests_in_flight_are_answered_by_their_transactions_and_unknown_when_the
     running.submit(OpCode::SetData, 6);
     let request = connection.expect(PacketType::Request);
     let data = request.data.expect("a request has data");
-    let request = outpost_wire::quorum::ForwardedRequest::read(&data).expect("a request");
+    let request = ForwardedRequest::read(&data).expect("a request");
     assert_eq!(request.cxid, Xid(6));
 }
 
@@ -461,4 +476,99 @@ fn p6_a_link_that_is_told_to_stop_leaves_its_master_and_ends() {
         1,
         "somebody still holds the mirror"
     );
+}
+
+/// Waits until it holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn p8_a_mirror_is_not_level_before_what_the_leader_had_queued_behind_uptodate_is_applied() {
+    let master = Master::new();
+    let running = Running::start(&master);
+    let status = running.link.status();
+    let (mut connection, _) = master.accept(5);
+    connection.say([snap(z(5, 2)), tree(&[("/a", "x", 0)]), new_leader(5)]);
+    connection.confirm();
+    // As much as was committed while the snapshot travelled: whatever is known of is applied, and more comes.
+    for counter in 3..10 {
+        let zxid = z(5, counter);
+        connection.say([inform(zxid, &failed())]);
+        until("the transaction is applied", || {
+            status.applied_zxid() == Zxid(zxid)
+        });
+        assert!(!status.was_level(), "level at {}", Zxid(zxid));
+        assert!(status.lag() > Duration::ZERO);
+    }
+    connection.answer();
+    until("the answer is handed on", || status.was_level());
+    assert_eq!(status.lag(), Duration::ZERO);
+    assert!(status.round_trip().is_some());
+}
+
+#[test]
+fn the_history_of_losses_tells_how_a_link_ended_and_what_came_of_it() {
+    let master = Master::new();
+    let running = Running::start_with(&master, |settings| settings.hold = LIMIT);
+    let status = running.link.status();
+    let (mut connection, _) = master.accept(5);
+    connection.follow_snapshot(z(5, 2));
+    assert_eq!(running.next(), "attached");
+    assert_eq!(status.detached_for(), None);
+    connection.say([ping(z(5, 2))]);
+    connection.expect(PacketType::Ping);
+    drop(connection);
+    let (mut connection, _) = master.accept(5);
+    let open = &status.loss_reports(&Tally::default())[0].loss;
+    assert_eq!((open.number, open.label), (1, "closed"));
+    assert_eq!((open.epoch, open.applied), (5, Zxid(z(5, 2))));
+    assert_eq!(open.outcome, Outcome::Open);
+    let last = open.recording.packets.last().expect("packets");
+    assert_eq!(
+        (last.name(), last.direction),
+        ("PING".into(), Direction::Sent)
+    );
+    assert!(open.followed.is_some() && status.detached_for().is_some());
+    // A master that leaves before it has said UPTODATE.
+    connection.say([diff(z(5, 4))]);
+    drop(connection);
+    let (mut connection, _) = master.accept(5);
+    let missed = [3, 4].map(|counter| inform(z(5, counter), &failed()));
+    connection.say(
+        [diff(z(5, 4))]
+            .into_iter()
+            .chain(missed)
+            .chain([new_leader(5)]),
+    );
+    connection.confirm();
+    until("the link is attached again", || {
+        status.reattach.view().count == 1
+    });
+    until("its state says so", || status.detached_for().is_none());
+    let losses = status.loss_reports(&Tally::default());
+    let told: Vec<(u64, bool)> = losses
+        .iter()
+        .map(|report| (report.loss.number, report.loss.followed.is_some()))
+        .collect();
+    assert_eq!(told, [(2, false), (1, true)]);
+    for report in &losses {
+        assert!(
+            matches!(
+                report.loss.outcome,
+                Outcome::Reattached {
+                    kept: Some(0),
+                    by: CaughtUp::Diff(2),
+                    ..
+                }
+            ),
+            "{report:?}"
+        );
+        assert_eq!(report.given_up_after, None);
+    }
+    assert!(status.losses_by_label().contains(&("closed", 2)));
 }

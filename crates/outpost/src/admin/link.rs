@@ -45,6 +45,7 @@ pub(super) fn link(report: &Report<'_>) -> Members {
         "leader_zxid": link.leader_zxid.to_string(),
         "lag_transactions": link.lag_zxids,
         "lag_ms": java::millis(link.lag),
+        "round_trip_ms": link.round_trip.map(java::millis),
         "clients": report.tally().connected,
         "requests_in_flight": report.status().in_flight.load(Ordering::Relaxed),
         "last_loss": last_loss,

@@ -460,7 +460,7 @@ pub static METRICS: &[Metric] = &[
     gauge(
         "outpost_lag_seconds",
         "seconds",
-        "Time since the mirror was last known to be level with the leader, or since the start if it never was; 0 while it is. Grows too while the leader is silent for longer than half of syncLimit, or owes an answer for so long.",
+        "Time since the mirror was last known to be level with the leader, or since the start if it never was; 0 while it is. Grows too while the leader is silent for longer than half of `outpost.linkTimeout`, or owes an answer for so long.",
         |p| Value::Real(p.link.lag.as_secs_f64()),
     ),
     gauge(
@@ -493,6 +493,12 @@ pub static METRICS: &[Metric] = &[
                     .map_or(0.0, |master| master.age.as_secs_f64()),
             )
         },
+    ),
+    gauge(
+        "outpost_link_round_trip_seconds",
+        "seconds",
+        "How long the leader took to answer a SYNC lately: the way there and back, and what it had in its queue for us; 0 before the first.",
+        |p| Value::Real(p.link.round_trip.unwrap_or_default().as_secs_f64()),
     ),
     gauge(
         "outpost_link_detached_seconds",
@@ -581,7 +587,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "outpost_writes_resolved_total",
         "requests",
-        "Requests that were in flight when a link was lost, by `outcome`: `answered` found in what the next master sent, `unknown` not found, their clients were closed.",
+        "Requests that were in flight when a link was lost, by `outcome`: `answered` found in what the next master sent, `unknown` not to be found out, their clients were closed.",
         |p| {
             let status = p.status;
             let outcomes = [
@@ -599,6 +605,12 @@ pub static METRICS: &[Metric] = &[
         "clients",
         "Clients that kept their connection while a link was lost and made again, each counted at every loss.",
         |p| count(&p.status.clients_kept),
+    ),
+    counter(
+        "outpost_clients_closed_total",
+        "clients",
+        "Client connections that this server ended of its own accord, by `cause`. When a link was lost: `lease` the leader could have expired the session, `hold` the hold was over, `unknown_fate` of a write, `expired` the session was gone, `moved` it lives elsewhere, `left` the client was silent for so long that it may have gone elsewhere, `back_in_time` the leader has lost what clients have seen, `diverged` the mirror differed from the leader's tree. At any time: `replaced` the session came back on another connection here, `refused` the leader did not make it, `unread` what was sent, `out_of_order` an answer of the leader, `shutting_down`.",
+        |p| Value::Set("cause", labelled(p.stats.closed().0)),
     ),
     counter(
         "outpost_snapshots_total",

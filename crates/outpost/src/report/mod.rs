@@ -13,11 +13,10 @@ mod sessions;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outpost_forward::Tally;
 use outpost_forward::latencies::LatencySummary;
 use outpost_forward::losses::LossReport;
 use outpost_forward::status::{LinkState, LinkStatus};
-use outpost_forward::tally::Closed;
+use outpost_forward::{Answers, Tally};
 use outpost_mirror::{QuotaUsage, WatchSummary};
 use outpost_wire::membership::Membership;
 use outpost_wire::{ServerId, SessionId, Zxid};
@@ -145,6 +144,8 @@ pub struct LinkReport {
     pub lag_zxids: u64,
     /// How long ago the mirror was last known to be level with the leader.
     pub lag: Duration,
+    /// How long the leader took to answer lately.
+    pub round_trip: Option<Duration>,
     /// For how long nothing has been followed; `None` while something is.
     pub detached_for: Option<Duration>,
     /// Why the last link ended, and how long ago.
@@ -364,6 +365,7 @@ impl<'a> Report<'a> {
             leader_zxid: status.leader_zxid(),
             lag_zxids: status.lag_zxids(),
             lag: status.lag(),
+            round_trip: status.round_trip(),
             detached_for: status.detached_for(),
             last_loss: status.last_loss(),
         }
@@ -376,10 +378,7 @@ impl<'a> Report<'a> {
 
     /// The clients now.
     pub fn tally(&self) -> Tally {
-        Tally {
-            connected: self.server().sessions as u64,
-            closed: Closed::default(),
-        }
+        self.service.clients.tally()
     }
 
     /// The last losses of the link, newest first.

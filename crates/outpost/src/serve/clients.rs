@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use outpost_forward::{Answers, Attached, Attachment, GaveUp, Origin, Pending, View, clock};
+use outpost_forward::{Answers, Attached, Attachment, GaveUp, Origin, Pending, Tally, View, clock};
 use outpost_mirror::acl::{AclRules, allows};
 use outpost_mirror::{Applied, Tree, WatchEvent, WatcherId};
 use outpost_wire::{ErrorCode, OpCode, Perms, SessionId, Writer, Xid, Zxid};
@@ -275,10 +275,6 @@ impl Answers for Clients {
         self.held_until.store(0, Ordering::Release);
         self.attachment
             .store(attached.attachment.0, Ordering::Release);
-        if attached.held.is_some() {
-            let kept = self.by_session.len() as u64;
-            self.stats.kept.fetch_add(kept, Ordering::Relaxed);
-        }
     }
 
     fn held(&self, until: Instant) {
@@ -445,6 +441,14 @@ impl Answers for Clients {
         let third = Duration::from_millis(u64::try_from(client.timeout_ms()).unwrap_or(0) / 3);
         let silent = clock::now().saturating_duration_since(client.heard());
         !client.is_cut() && silent < third
+    }
+
+    fn tally(&self) -> Tally {
+        let there = self.by_session.iter().filter(|client| !client.is_cut());
+        Tally {
+            connected: there.count() as u64,
+            closed: self.stats.closed(),
+        }
     }
 
     fn not_forwarded(&self, origin: Origin) {

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use outpost_sim::{EnsembleServer, ServerOptions};
-use outpost_wire::proto::{ConnectRequest, ConnectResponse};
-use outpost_wire::{OpCode, Reader, Record, SessionId, Writer, Zxid};
+use outpost_sim::{EnsembleServer, ServerOptions, Uncommitted};
+use outpost_wire::proto::{ConnectRequest, ConnectResponse, CreateRequest};
+use outpost_wire::{Acl, OpCode, Reader, Record, SessionId, Writer, Zxid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -248,6 +248,101 @@ async fn a_server_that_stops_is_not_ready_and_answers_its_operators_to_the_end()
         (status, &*text),
         (503, "not ready: the server is shutting down\n")
     );
+    server.stop().await;
+    ensemble.stop().await;
+}
+
+/// What a command answers, once `holds` says that it is what the test waits for.
+async fn command(
+    server: &Server,
+    name: &str,
+    holds: impl Fn(&serde_json::Value) -> bool,
+) -> serde_json::Value {
+    let asking = async {
+        loop {
+            let (status, text) = server.get(&format!("/commands/{name}")).await;
+            assert_eq!(status, 200);
+            let answer = serde_json::from_str(&text).unwrap();
+            if holds(&answer) {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, asking).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_lost_link_can_be_read_from_its_last_packets_and_from_what_became_of_the_clients() {
+    let (ensemble, server) = attached("outpost.hold=30000\n").await;
+    let mut client = Client::connect(server.clients).await;
+    client
+        .ask(1, OpCode::Create, |writer| {
+            let create = CreateRequest {
+                path: "/secret".into(),
+                data: Some(b"secret"),
+                acl: Some(Acl::open()),
+                flags: 0,
+            };
+            create.write(writer);
+        })
+        .await;
+    let before = command(&server, "link", |_| true).await;
+    assert_eq!(before["state"], "attached");
+    assert!(before["detached_ms"].is_null() && before["last_loss"].is_null());
+    assert_eq!(
+        (&before["hold_ms"], &before["clients"]),
+        (&30_000.into(), &1.into())
+    );
+
+    ensemble
+        .with(|ensemble, now_ms| ensemble.elect(now_ms, None, Uncommitted::Committed))
+        .await
+        .unwrap();
+    let over = |answer: &serde_json::Value| answer["losses"][0]["reattached_after_ms"].is_u64();
+    let after = command(&server, "link", over).await;
+    assert_eq!(after["losses"].as_array().unwrap().len(), 1);
+    assert_eq!(after["last_loss"]["reason"], after["losses"][0]["reason"]);
+
+    let answer = command(&server, "link_losses", over).await;
+    let loss = &answer["losses"][0];
+    assert_eq!((&loss["number"], &loss["clients"]), (&1.into(), &1.into()));
+    assert_eq!(loss["clients_kept"], 1, "{loss}");
+    assert!(loss["followed_ms"].as_u64().unwrap() <= loss["lasted_ms"].as_u64().unwrap());
+    assert!(loss["given_up_after_ms"].is_null(), "{loss}");
+    let packets = loss["packets"].as_array().unwrap();
+    let told: Vec<String> = packets
+        .iter()
+        .map(|packet| {
+            let part = |name: &str| packet[name].as_str().unwrap_or_default();
+            let (way, kind, op) = (part("direction"), part("packet"), part("operation"));
+            format!("{way} {kind} {op}")
+        })
+        .collect();
+    let place = |line: &str| told.iter().position(|one| one == line);
+    let sent = place("sent REQUEST create").unwrap();
+    let came = place("received INFORM create").unwrap();
+    assert!(
+        place("received UPTODATE ").unwrap() < sent && sent < came,
+        "{told:?}"
+    );
+    let session = client.session.to_string();
+    for packet in [&packets[sent], &packets[came]] {
+        assert_eq!(
+            (&packet["session"], &packet["cxid"]),
+            (&session.clone().into(), &1.into())
+        );
+    }
+    assert!(!answer.to_string().contains("secret"));
+
+    let (_, metrics) = get(server.metrics, "/metrics").await;
+    let metrics = Exposition::parse(&metrics);
+    let label = loss["label"].as_str().unwrap();
+    let series = format!("outpost_link_losses_total{{reason=\"{label}\"}}");
+    assert_eq!(metrics.value(&series), 1.0);
+    assert_eq!(metrics.value("outpost_link_reattach_seconds_count"), 1.0);
+    assert_eq!(metrics.value("outpost_clients_kept_total"), 1.0);
+    assert!(metrics.value("outpost_link_round_trip_seconds") > 0.0);
     server.stop().await;
     ensemble.stop().await;
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use outpost::metrics::{Kind, METRICS, Metric};
+use outpost::serve::client::Cause;
 use outpost_forward::Lost;
 
 use crate::server::{NOBODY, Server, get};
@@ -132,13 +133,24 @@ async fn summaries_have_their_quantiles_sum_and_count() {
 }
 
 #[tokio::test]
-async fn what_a_lost_link_may_cost_is_counted_from_the_start_with_every_reason_and_outcome() {
+async fn what_a_lost_link_may_cost_is_counted_from_the_start_with_every_reason_cause_and_outcome() {
     let server = Server::start(&format!("{NOBODY}outpost.hold=7500\n")).await;
     let (_, text) = get(server.metrics, "/metrics").await;
     let read = Exposition::parse(&text);
     for reason in Lost::LABELS {
         let series = format!("outpost_link_losses_total{{reason=\"{reason}\"}}");
         assert_eq!(read.value(&series), 0.0, "{series}");
+    }
+    let help = METRICS
+        .iter()
+        .find(|metric| metric.name == "outpost_clients_closed_total")
+        .unwrap()
+        .help;
+    for cause in Cause::ALL {
+        let label = cause.label();
+        let series = format!("outpost_clients_closed_total{{cause=\"{label}\"}}");
+        assert_eq!(read.value(&series), 0.0, "{series}");
+        assert!(help.contains(&format!("`{label}`")), "{label}");
     }
     for outcome in ["answered", "unknown"] {
         let series = format!("outpost_writes_resolved_total{{outcome=\"{outcome}\"}}");
