@@ -15,9 +15,11 @@
 //! * A session is granted when the transaction that creates it is committed, or after the leader has said that it
 //!   is valid; refused only when it is over.
 //! * At the end every request is answered, or its connection is closed. So is every connect request.
+//! * No connection is shown a state that has its own write in it while that write is unanswered: then the answer
+//!   has been forgotten.
 //! * That a session has moved is never told: the connection is closed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use bstr::{BStr, ByteSlice};
 use outpost_wire::proto::CreateMode;
@@ -33,10 +35,12 @@ use crate::history::{Received, Reply as Body, Request as Asked, SubReply};
 /// See the module.
 pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
     let forwarded = Forwarded::of(transcript)?;
+    let named = named(&transcript.model);
     let mut used = HashMap::new();
     for connection in &transcript.connections {
         handshake(transcript, connection)?;
         nothing_dropped(transcript, connection)?;
+        nothing_forgotten(connection, &named)?;
         let Some(session) = connection.session() else {
             continue;
         };
@@ -432,6 +436,53 @@ fn nothing_dropped(transcript: &Transcript<'_>, connection: &Connection<'_>) -> 
     }
 }
 
+/// What was committed for each request.
+fn named(model: &Model) -> HashMap<Name, Vec<&Step>> {
+    let mut named: HashMap<Name, Vec<&Step>> = HashMap::new();
+    for step in model.steps() {
+        let name = (step.header.session, step.header.cxid);
+        named.entry(name).or_default().push(step);
+    }
+    named
+}
+
+/// What shows a write comes behind its answer.
+fn nothing_forgotten(connection: &Connection<'_>, named: &HashMap<Name, Vec<&Step>>) -> Verdict {
+    let Some(session) = connection.session() else {
+        return Ok(());
+    };
+    // Where each write without an answer was committed, the oldest first.
+    let mut waiting: VecDeque<(usize, &Step)> = VecDeque::new();
+    for (place, item) in connection.items.iter().enumerate() {
+        match item {
+            Item::Request(request) if request.is_write() => {
+                let of_its_name = named.get(&(session, request.xid));
+                let mut steps = of_its_name.into_iter().flatten();
+                if let Some(step) = steps
+                    .find(|step| step.record > request.moment.record && did(step, request.asked))
+                {
+                    waiting.push_back((place, step));
+                }
+            }
+            Item::Request(_) | Item::Event(_) => {}
+            Item::Reply(reply) => {
+                waiting.retain(|(request, _)| reply.request != Some(*request));
+                if let Some((_, step)) = waiting.front()
+                    && reply.zxid >= step.header.zxid
+                {
+                    let message = format!(
+                        "{:?} is shown {}, and its write at {} has no answer",
+                        connection.conn, reply.zxid, step.header.zxid
+                    );
+                    let records = [step.record, reply.moment.record];
+                    return Err(Violation::new("P5", message, &records));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use bstr::BString;
@@ -788,5 +839,19 @@ mod tests {
         story.send(again, Xid(1).0, set_data("/a", b"mine"));
         story.reply(again, 1, zxid, Reply::Stat(stat));
         story.breaks("P5");
+    }
+
+    #[test]
+    fn an_answer_that_is_forgotten_shows_as_soon_as_the_write_does() {
+        let (story, c, zxid, stat) = unanswered();
+        let mut shown = story.clone();
+        shown.ping(c, zxid);
+        shown.close(c, Closer::Client);
+        shown.breaks("P5");
+        let mut before = story.clone();
+        before.ping(c, stat.czxid);
+        before.reply(c, 1, zxid, Reply::Stat(stat));
+        before.ping(c, zxid);
+        before.holds();
     }
 }

@@ -10,6 +10,7 @@
 //!   (but for the time that word of the end takes to the client).
 //! * Nothing at all, neither reply nor event, comes to a client after the leader has counted its session as
 //!   expired (but for what was on its way).
+//! * No reply shows the transaction that has ended its session, but for the one that its client has asked for that.
 //!
 //! A touch that reaches the leader after the lease's end, and before the leader's own coarse steps of time have let
 //! the session expire, mends nothing: the observer could not know.
@@ -19,13 +20,20 @@ use std::time::Duration;
 
 use outpost_wire::{OpCode, SessionId};
 
-use super::model::Outcome;
+use super::model::{Outcome, Step};
 use super::transcript::{Connection, Item, Moment, Transcript, Verdict, Violation};
-use crate::history::Received;
+use crate::history::{Received, Request};
 
 /// See the module.
 pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
     let leases = leases(transcript);
+    let ends: HashMap<SessionId, &Step> = transcript
+        .model
+        .steps()
+        .iter()
+        .filter(|step| step.outcome == Outcome::SessionClosed)
+        .map(|step| (step.header.session, step))
+        .collect();
     for connection in &transcript.connections {
         let Some(session) = connection.session() else {
             continue;
@@ -33,6 +41,9 @@ pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
         let granted = leases.get(&session).map_or(&[][..], Vec::as_slice);
         open_within(transcript, connection, granted)?;
         silent_once_expired(transcript, connection, session)?;
+        if let Some(step) = ends.get(&session) {
+            silent_once_closed(connection, step)?;
+        }
     }
     Ok(())
 }
@@ -150,6 +161,21 @@ fn silent_once_expired(
     Ok(())
 }
 
+fn silent_once_closed(connection: &Connection<'_>, end: &Step) -> Verdict {
+    for reply in connection.replies() {
+        let asked = connection.request_of(reply).map(|request| request.asked);
+        if reply.zxid >= end.header.zxid && asked != Some(&Request::CloseSession) {
+            let message = format!(
+                "{:?} is shown {}, and its session has ended at {}",
+                connection.conn, reply.zxid, end.header.zxid
+            );
+            let records = [end.record, reply.moment.record];
+            return Err(Violation::new("P7", message, &records));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use outpost_wire::txn::Txn;
@@ -241,5 +267,19 @@ mod tests {
         served.wait(1);
         served.ping(c, served.last);
         served.breaks("P7");
+    }
+
+    #[test]
+    fn a_client_whose_session_was_closed_elsewhere_sees_nothing_of_it() {
+        let mut story = Story::new();
+        let c = story.client();
+        let before = story.last;
+        let after = story.commit(c.session, 0, Txn::CloseSession { paths: None });
+        story.ping(c, before);
+        let mut shown = story.clone();
+        story.close(c, Closer::Server);
+        story.holds();
+        shown.ping(c, after);
+        shown.breaks("P7");
     }
 }

@@ -5,7 +5,8 @@
 //! * Nothing reached the leader that would hurt a real one, or that is no packet at all.
 //! * Where an epoch's leader had the observer on another link before, a session's first request on a new link
 //!   stands behind its REVALIDATE on that link, or is the one that creates it. The leader takes the old link for the
-//!   session's owner, and would answer that the session has moved. (A sync has no owner and is exempt.)
+//!   session's owner, and would answer that the session has moved. (It asks for no owner at a sync, nor where a
+//!   session is closed.)
 //! * No request of a connection is handed on over a link that came up a third of the session's timeout after the
 //!   connection had ended: its client may be at another server by now, and the request would overtake what it does
 //!   there. (The end of a connection may be seen late, or never. A client looks for another server when it has heard
@@ -55,7 +56,7 @@ fn revalidated_first(link: &Link<'_>) -> Verdict {
             Received::Revalidate { session, .. } => drop(known.insert(*session)),
             Received::Request { session, op, cxid } => match OpCode::from_code(*op) {
                 Some(OpCode::CreateSession) => drop(known.insert(*session)),
-                Some(OpCode::Sync) => {}
+                Some(OpCode::Sync | OpCode::CloseSession) => {}
                 _ if known.contains(session) => {}
                 _ => {
                     let message = format!(

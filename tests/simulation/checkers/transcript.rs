@@ -438,8 +438,13 @@ impl Sorting {
                 Standing::Attached
             }
             AtObserver::GaveUp { .. } => Standing::GivenUp,
-            AtObserver::TookOver { from, to } => {
-                let (from, to) = (*from, *to);
+            // What went is what the observer said it had.
+            AtObserver::TookOver { to, .. } => {
+                let (_, from) = transcript
+                    .links
+                    .last()
+                    .map_or((moment, *to), |l| l.presented);
+                let to = *to;
                 let take_over = TakeOver { moment, from, to };
                 return transcript.take_overs.push(take_over);
             }
