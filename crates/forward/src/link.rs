@@ -134,8 +134,8 @@ pub(crate) struct Shared {
     pub(crate) suspicion: Mutex<Suspicion>,
     pub(crate) in_flight_max: usize,
     pub(crate) apply_queue_bytes_max: usize,
-    /// How long the apply queue may stay full.
-    pub(crate) overrun_patience: Duration,
+    /// How long a SYNC may be on its way; the apply queue may stay full for half of that.
+    pub(crate) sync_timeout: Duration,
     /// A membership that came with a transaction, to be looked at before the next attempt.
     pub(crate) announced: Mutex<Option<Bytes>>,
 }
@@ -216,7 +216,7 @@ impl Link {
             suspicion: Mutex::new(Suspicion::default()),
             in_flight_max: settings.in_flight_max,
             apply_queue_bytes_max: settings.apply_queue_bytes_max,
-            overrun_patience: settings.sync_timeout / 2,
+            sync_timeout: settings.sync_timeout,
             announced: Mutex::new(None),
         });
         let (requests, request_queue) = mpsc::channel(settings.request_queue_max);
@@ -368,7 +368,7 @@ impl LinkLife {
         }
     }
 
-    /// One life of the link: how long it lasted if it was followed, or `None` if there is to be no other.
+    /// One life of the link: how long it lasted, zero if that is no reason to come back at once, or `None` if there is to be no other.
     async fn live(&mut self, heritage: &mut Heritage) -> Option<Duration> {
         let shared = Arc::clone(&self.upward.shared);
         if let Some(text) = shared.announced.lock().take() {
@@ -393,6 +393,8 @@ impl LinkLife {
             // A leader whose history ends before ours may also be of an older epoch.
             heritage.accepted_epoch = 0;
         }
+        // Coming back at once would only fill the leader's queue for us once more.
+        let congested = matches!(lost, Lost::Congested(_));
         heritage.avoid =
             matches!(lost, Lost::Behind { .. } | Lost::Hole { .. }).then_some(candidate);
         let (stopped, starts_over) = (matches!(lost, Lost::Stopped), lost.starts_over());
@@ -407,7 +409,10 @@ impl LinkLife {
             return Some(Duration::ZERO);
         }
         heritage.known_epoch = epoch;
-        Some(clock::now().saturating_duration_since(began))
+        match congested {
+            true => Some(Duration::ZERO),
+            false => Some(clock::now().saturating_duration_since(began)),
+        }
     }
 
     fn learner_settings(&self, last_zxid: Zxid, heritage: &Heritage) -> Settings {

@@ -80,6 +80,13 @@ pub enum Lost {
         /// The voter that is to lead next.
         suggested: ServerId,
     },
+    /// A question to the leader has not come back: either the leader's queue for us has grown to that many seconds,
+    /// because the link is too slow for what is written, or the leader cannot commit (P9).
+    #[error(
+        "a sync has not come back for {} ms: the link is too slow for what is written, or the leader is stuck",
+        .0.as_millis()
+    )]
+    Congested(Duration),
     /// The mirror could not apply as fast as transactions came; we leave before the leader's queue
     /// for us grows (P9).
     #[error("the mirror cannot keep up: its queue was full for {} ms", .0.as_millis())]
@@ -114,7 +121,7 @@ impl Lost {
     }
 
     /// What [`Lost::label`] may answer.
-    pub const LABELS: [&'static str; 15] = [
+    pub const LABELS: [&'static str; 16] = [
         "io",
         "closed",
         "silent",
@@ -127,6 +134,7 @@ impl Lost {
         "no_common_ground",
         "long_history",
         "leader_changes",
+        "congested",
         "overrun",
         "diverged",
         "stopped",
@@ -147,6 +155,7 @@ impl Lost {
             Lost::NoCommonGround { .. } => "no_common_ground",
             Lost::LongHistory(_) => "long_history",
             Lost::LeaderChanges { .. } => "leader_changes",
+            Lost::Congested(_) => "congested",
             Lost::Overrun(_) => "overrun",
             Lost::Diverged => "diverged",
             Lost::Stopped => "stopped",
