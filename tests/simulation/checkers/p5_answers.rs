@@ -16,7 +16,8 @@
 //!   is valid; refused only when it is over.
 //! * At the end every request is answered, or its connection is closed. So is every connect request.
 //! * No connection is shown a state that has its own write in it while that write is unanswered: then the answer
-//!   has been forgotten.
+//!   has been forgotten. (A sync that a lost link has not answered may be answered together with a write behind it,
+//!   once that is known from the next link.)
 //! * That a session has moved is never told: the connection is closed.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -469,6 +470,7 @@ fn nothing_forgotten(connection: &Connection<'_>, named: &HashMap<Name, Vec<&Ste
                 waiting.retain(|(request, _)| reply.request != Some(*request));
                 if let Some((_, step)) = waiting.front()
                     && reply.zxid >= step.header.zxid
+                    && !matches!(reply.body, Body::Synced { .. })
                 {
                     let message = format!(
                         "{:?} is shown {}, and its write at {} has no answer",
