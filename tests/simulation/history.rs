@@ -9,13 +9,17 @@
 //! system under test.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bstr::BString;
 use bytes::Bytes;
+use outpost_sim::{Deed, Uncommitted, Witness};
 use outpost_wire::proto::{AddWatchMode, CreateMode, EventType, WatcherType};
+use outpost_wire::quorum::PacketType;
 use outpost_wire::txn::TxnEntry;
 use outpost_wire::{Acl, ErrorCode, OpCode, SessionId, Stat, Xid, Zxid};
+use tokio::time::Instant;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -262,6 +266,20 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
+    fn new(bytes: Bytes) -> Transaction {
+        let header = match TxnEntry::decode(&bytes) {
+            Ok(entry) => entry.header,
+            Err(error) => panic!("the simulated leader has written no transaction: {error}"),
+        };
+        Transaction {
+            zxid: header.zxid,
+            session: header.session,
+            cxid: header.cxid,
+            kind: OpCode::from_code(header.kind),
+            bytes,
+        }
+    }
+
     /// Whole, to be replayed.
     pub(crate) fn entry(&self) -> TxnEntry<'_> {
         match TxnEntry::decode(&self.bytes) {
@@ -334,4 +352,117 @@ pub(crate) struct Znode {
     pub(crate) data: Option<Bytes>,
     pub(crate) acl: Vec<Acl>,
     pub(crate) stat: Stat,
+}
+
+/// Writes the history. All clones write the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder {
+    began: Instant,
+    records: Arc<Mutex<Vec<Record>>>,
+}
+
+impl Recorder {
+    /// An empty history that begins now.
+    pub(crate) fn new() -> Recorder {
+        Recorder {
+            began: Instant::now(),
+            records: Arc::default(),
+        }
+    }
+
+    /// Writes down what happens at this moment.
+    pub(crate) fn note(&self, what: What) {
+        let at = self.began.elapsed();
+        self.with(|records| records.push(Record { at, what }));
+    }
+
+    /// Whoever writes down what the ensemble does.
+    pub(crate) fn witness(&self) -> Witness {
+        let recorder = self.clone();
+        Witness::new(move |deed| {
+            if let Deed::Synchronizes {
+                learner, presented, ..
+            } = deed
+            {
+                recorder.note(What::Leader(AtLeader::Presented {
+                    link: Link(learner.0),
+                    last_zxid: presented,
+                }));
+            }
+            recorder.note(What::Leader(deed.into()));
+        })
+    }
+
+    /// The history as far as it has come; what is recorded from now on is a new one.
+    pub(crate) fn take(&self) -> Vec<Record> {
+        self.with(std::mem::take)
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Vec<Record>) -> R) -> R {
+        act(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl From<Deed> for AtLeader {
+    fn from(deed: Deed) -> AtLeader {
+        match deed {
+            Deed::TookOffice { epoch } => AtLeader::Elected { epoch },
+            Deed::LeftOffice { uncommitted } => AtLeader::Fallen {
+                uncommitted_lost: uncommitted == Uncommitted::Lost,
+            },
+            Deed::Committed { bytes, .. } => AtLeader::Committed(Transaction::new(bytes)),
+            Deed::Expired(session) => AtLeader::Expired { session },
+            Deed::Synchronizes {
+                learner, by, zxid, ..
+            } => AtLeader::Synchronizing {
+                link: Link(learner.0),
+                by: match by {
+                    PacketType::Diff => SyncKind::Diff,
+                    PacketType::Trunc => SyncKind::Trunc,
+                    _ => SyncKind::Snap,
+                },
+                zxid,
+            },
+            Deed::Requested {
+                learner,
+                session,
+                cxid,
+                op,
+            } => AtLeader::Received {
+                link: Link(learner.0),
+                packet: Received::Request { session, cxid, op },
+            },
+            Deed::Revalidated {
+                learner,
+                session,
+                timeout_ms,
+                valid,
+            } => AtLeader::Received {
+                link: Link(learner.0),
+                packet: Received::Revalidate {
+                    session,
+                    timeout_ms,
+                    valid,
+                },
+            },
+            Deed::Touched {
+                learner,
+                sessions: mut touched,
+            } => {
+                // The observer's order is that of a hash table, and means nothing.
+                touched.sort_unstable();
+                AtLeader::Received {
+                    link: Link(learner.0),
+                    packet: Received::Ping { touched },
+                }
+            }
+            Deed::Harmed { learner, how } => AtLeader::Harmed {
+                link: Link(learner.0),
+                how,
+            },
+            Deed::Parted(learner) => AtLeader::Gone {
+                link: Link(learner.0),
+            },
+        }
+    }
 }

@@ -105,8 +105,8 @@ impl<'a> Draft<'a> {
         for (path, fate) in outstanding.chain(&self.own.by_path) {
             match fate {
                 Some(record) if record.ephemeral_owner == session.0 => paths.insert(path.clone()),
-                Some(_) => false,
-                None => paths.remove(path),
+                // Whatever else is there now, this session's is gone.
+                Some(_) | None => paths.remove(path),
             };
         }
         paths

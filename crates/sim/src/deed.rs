@@ -72,6 +72,13 @@ pub enum Deed {
         /// In the learner's order.
         sessions: Vec<(SessionId, i32)>,
     },
+    /// A learner has done what would hurt a real ensemble, or what is not in the protocol.
+    Harmed {
+        /// Which learner.
+        learner: LearnerKey,
+        /// What it did, for people to read.
+        how: String,
+    },
     /// A learner's connection has ended.
     Parted(LearnerKey),
 }

@@ -29,6 +29,10 @@ impl Leader {
             Phase::Following => self.follow(now_ms, key, packet),
         };
         if let Err(why) = handled {
+            self.settings.witness.tell(|| Deed::Harmed {
+                learner: key,
+                how: why.to_owned(),
+            });
             self.close(key, why);
         }
     }
@@ -50,7 +54,7 @@ impl Leader {
             .participants()
             .any(|voter| voter.id == info.server_id)
         {
-            self.note(Harm::VoterId(info.server_id));
+            self.note(Some(Owner::Learner(key)), Harm::VoterId(info.server_id));
         }
         self.enter(key, Phase::Registered);
         if let Some(learner) = self.learners.get_mut(&key) {
@@ -125,7 +129,7 @@ impl Leader {
         match packet.packet_type() {
             Some(PacketType::Ack) => {
                 if packet.zxid.counter() != 0 {
-                    self.note(Harm::TxnAck(packet.zxid));
+                    self.note(Some(Owner::Learner(key)), Harm::TxnAck(packet.zxid));
                 }
                 Ok(())
             }

@@ -302,6 +302,12 @@ impl Leader {
         self.sessions.touch(now_ms, session, timeout_ms)
     }
 
+    /// A session's client has taken it to one of the ensemble's own servers. False if it is gone.
+    pub fn move_session(&mut self, session: SessionId, server: ServerId) -> bool {
+        let owner = Owner::Server(server);
+        self.sessions.set_owner(session, owner).is_ok()
+    }
+
     /// The next transaction with a digest carries a wrong one, though the tree is right. Real leaders do
     /// so after a create with the flag of a container, and after pipelined changes of the root.
     pub fn spoil_next_digest(&mut self) {

@@ -11,6 +11,7 @@ use crate::deed::Deed;
 use crate::history::Committed;
 use crate::learner;
 use crate::prep::{NoTxn, Prep, Prepared, Request};
+use crate::sessions::Owner;
 
 /// Proposals that may wait for their commit. At the bound the oldest is committed early: the simulated
 /// quorum is as fast as it has to be.
@@ -60,7 +61,7 @@ impl Leader {
         match prep.decide(request) {
             Ok(prepared) => Some(self.proposed(now_ms, zxid, prepared)),
             Err(no_txn) => {
-                self.refuse(request.forwarded.op, no_txn);
+                self.refuse(request, no_txn);
                 None
             }
         }
@@ -89,17 +90,24 @@ impl Leader {
         Outcome { zxid, error }
     }
 
-    fn refuse(&mut self, op: i32, no_txn: NoTxn) {
+    fn refuse(&mut self, request: &Request<'_>, no_txn: NoTxn) {
+        let op = request.forwarded.op;
         let harm = match no_txn {
             NoTxn::NoWrite => return tracing::debug!(op, "no write; ignored"),
             NoTxn::StandaloneCheck => Harm::StandaloneCheck,
             NoTxn::Undecodable(error) => Harm::UndecodableBody { op, error },
         };
         self.stuck = true;
-        self.note(harm);
+        self.note(request.owner, harm);
     }
 
-    pub(super) fn note(&mut self, harm: Harm) {
+    pub(super) fn note(&mut self, by: Option<Owner>, harm: Harm) {
+        if let Some(Owner::Learner(learner)) = by {
+            self.settings.witness.tell(|| Deed::Harmed {
+                learner,
+                how: format!("{harm:?}"),
+            });
+        }
         tracing::error!(?harm, "a learner did what would hurt a real ensemble");
         self.harm.get_or_insert(harm);
     }
