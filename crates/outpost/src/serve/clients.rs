@@ -418,16 +418,20 @@ impl Answers for Clients {
     }
 
     fn take_touched(&self, now: Instant, table: &mut Vec<u8>) {
-        let mut writer = Writer::new(table);
         let mut touched = Vec::new();
         for entry in &self.by_origin {
             let client = entry.value();
-            let session = client.session();
-            if session != SessionId::NONE && !client.is_local() && client.take_touched() {
-                writer.long(session.0);
-                writer.int(client.timeout_ms());
+            let has_session = client.session() != SessionId::NONE;
+            if has_session && !client.is_local() && client.take_touched() {
                 touched.push(Arc::clone(client));
             }
+        }
+        // The same clients in the same order always: what is sent does not depend on how a table is hashed.
+        touched.sort_unstable_by_key(|client| client.origin.0);
+        let mut writer = Writer::new(table);
+        for client in &touched {
+            writer.long(client.session().0);
+            writer.int(client.timeout_ms());
         }
         self.leases.sent(now, touched);
     }
