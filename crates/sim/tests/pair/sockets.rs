@@ -41,7 +41,7 @@ impl Observer {
             master_is_legacy: false,
             packet_bytes_max: 4 << 20,
             init_timeout: Duration::from_secs(60),
-            sync_timeout: Duration::from_secs(60),
+            silence_timeout: Duration::from_secs(60),
             tree: TreeOptions::default(),
         };
         let learner = Learner::new(settings, Instant::now());

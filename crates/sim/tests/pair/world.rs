@@ -121,7 +121,7 @@ impl World {
             .expect("the leader listens");
         let now = self.instant();
         let observer = &mut self.observers[observer];
-        let learner = Learner::new(observer.settings(), now);
+        let learner = Learner::new(observer.settings(server), now);
         observer.link = Some(Link {
             key,
             learner,
@@ -305,7 +305,7 @@ impl Observer {
             .map(|(_, a)| a.clone())
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, leader: ServerId) -> Settings {
         // An observer that was sent away by a TRUNC starts over.
         let last_zxid = match &self.lost {
             Some(lost) if lost.starts_over() => Zxid::ZERO,
@@ -315,11 +315,11 @@ impl Observer {
             server_id: self.id,
             last_zxid,
             accepted_epoch: last_zxid.epoch(),
-            master: None,
+            master: Some(leader),
             master_is_legacy: false,
             packet_bytes_max: PACKET_BYTES_MAX,
             init_timeout: Duration::from_secs(20),
-            sync_timeout: Duration::from_secs(10),
+            silence_timeout: Duration::from_secs(10),
             tree: self.tree.options(),
         }
     }
@@ -385,13 +385,15 @@ impl Observer {
                 self.snapshots += 1;
             }
             Event::Committed { bytes, .. } => self.apply(&bytes),
-            Event::UpToDate { membership } => {
+            Event::UpToDate { membership, .. } => {
                 assert!(membership.is_some(), "NEWLEADER carries the membership");
                 self.lost = None;
             }
             Event::Synced => self.synced += 1,
             Event::Revalidated { session, valid } => self.revalidated.push((session, valid)),
             Event::Lost { reason, .. } => self.lose(reason),
+            // There is nobody to hold.
+            Event::HoldOver => {}
         }
     }
 
