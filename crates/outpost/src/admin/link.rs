@@ -35,6 +35,7 @@ pub(super) fn link(report: &Report<'_>) -> Members {
         .collect();
     members(json!({
         "serving": report.is_serving(),
+        "holding": report.is_holding(),
         "ready": report.ready().is_ok(),
         "state": link.name(),
         "peer_state": link.peer_state(),
@@ -70,6 +71,7 @@ fn brief(report: &LossReport) -> Members {
         .closed
         .0
         .iter()
+        .filter(|(_, count)| *count > 0)
         .map(|(cause, count)| ((*cause).to_owned(), (*count).into()))
         .collect();
     let followed = loss.followed.map(|since| millis_between(since, loss.at));

@@ -208,11 +208,9 @@ mod tests {
     #[test]
     fn every_reason_for_which_a_link_ends_stands_in_the_documentation_and_no_other_does() {
         let documentation = include_str!("../../../../docs/operating.md");
-        let (_, section) = documentation
-            .split_once("\n## When a link is lost\n")
-            .unwrap();
-        let section = section.split("\n## ").next().unwrap();
-        let documented: BTreeSet<&str> = section
+        let (_, table) = documentation.split_once("\n| reason |").unwrap();
+        let table = table.split("\n\n").next().unwrap();
+        let documented: BTreeSet<&str> = table
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
             .collect();

@@ -252,6 +252,11 @@ impl<'a> Report<'a> {
         self.service.clients.serving().is_some()
     }
 
+    /// Whether clients are served although the link is lost.
+    pub fn is_holding(&self) -> bool {
+        self.service.clients.are_held()
+    }
+
     /// Whether only read-only clients are served.
     pub fn is_read_only(&self) -> bool {
         false
