@@ -5,22 +5,29 @@
 //! * Every reply answers the oldest request of its connection that has no answer yet; only pings are answered
 //!   out of turn, each once. A client library ends its connection at anything else.
 //! * Behind the reply to a write, no reply of that connection shows a state before that write.
+//! * Before the reply to a write, no reply shows the write: what was asked before it is answered from a state before
+//!   it. (A sync shows nothing, and may be answered together with a write behind it.)
 //! * Nothing follows the reply to closeSession.
 //! * What a session asked to be written is committed in the order in which it was sent, also over several
 //!   connections of the session: an old write that is still on its way somewhere must not overtake a newer one.
 //!   Refusals because the session has moved or is gone change nothing and are not counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use outpost_wire::{ErrorCode, SessionId, Xid, Zxid};
 
 use super::model::{Outcome, Step};
+use super::p5_answers::{Named, named, own_step};
 use super::transcript::{Connection, Item, Transcript, Verdict, Violation};
-use crate::history::Request as Asked;
+use crate::history::{Reply as Body, Request as Asked};
 
 /// See the module.
 pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
-    transcript.connections.iter().try_for_each(in_turn)?;
+    let named = named(&transcript.model);
+    for connection in &transcript.connections {
+        in_turn(connection)?;
+        before_later_writes(connection, &named)?;
+    }
     committed_in_order(transcript)
 }
 
@@ -53,6 +60,40 @@ fn in_turn(connection: &Connection<'_>) -> Verdict {
         }
         if matches!(request.asked, Asked::CloseSession) && reply.error.is_ok() {
             closed = Some(record);
+        }
+    }
+    Ok(())
+}
+
+/// What was asked before a write does not show it.
+fn before_later_writes(connection: &Connection<'_>, named: &Named<'_>) -> Verdict {
+    let Some(session) = connection.session() else {
+        return Ok(());
+    };
+    let mut waiting: VecDeque<(usize, &Step)> = VecDeque::new();
+    for (place, item) in connection.items.iter().enumerate() {
+        match item {
+            Item::Request(request) if request.is_write() => {
+                if let Some(step) = own_step(named, session, request) {
+                    waiting.push_back((place, step));
+                }
+            }
+            Item::Request(_) | Item::Event(_) => {}
+            Item::Reply(reply) => {
+                waiting.retain(|(request, _)| reply.request != Some(*request));
+                let shows = !matches!(reply.body, Body::Synced { .. }) && reply.xid != Xid::PING;
+                if let Some((_, step)) = waiting.front()
+                    && shows
+                    && reply.zxid >= step.header.zxid
+                {
+                    let message = format!(
+                        "a reply shows {}, and {} is a write that was sent behind its request",
+                        reply.zxid, step.header.zxid
+                    );
+                    let records = [step.record, reply.moment.record];
+                    return Err(Violation::new("P2", message, &records));
+                }
+            }
         }
     }
     Ok(())
@@ -108,6 +149,7 @@ fn changes_nothing(step: &Step) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bstr::BString;
     use outpost_wire::txn::Txn;
     use outpost_wire::{ErrorCode, OpCode};
 
@@ -201,5 +243,28 @@ mod tests {
         story.commit(c.session, 1, set("/a", b"old", 2));
         story.close(again, Closer::Client);
         story.breaks("P2");
+    }
+
+    #[test]
+    fn a_read_before_a_write_that_sees_it_is_caught() {
+        let mut story = Story::new();
+        let c = story.client();
+        let made = story.plant("/a");
+        let path = || BString::from("/a");
+        story.send(c, 1, Request::Sync { path: path() });
+        story.send(c, 2, get("/a", false));
+        story.send(c, 3, set_data("/a", b"x"));
+        story.forward(c, 3, OpCode::SetData);
+        let written = story.commit(c.session, 3, set("/a", b"x", 1));
+        let (before, after) = (stat(made, made, 0, 0), stat(made, written, 1, 1));
+        let mut early = story.clone();
+        story.reply(c, 1, made, Reply::Synced { path: path() });
+        story.reply(c, 2, made, data(b"", before));
+        story.reply(c, 3, written, Reply::Stat(after));
+        story.holds();
+        early.reply(c, 1, written, Reply::Synced { path: path() });
+        early.reply(c, 2, written, data(b"x", after));
+        early.reply(c, 3, written, Reply::Stat(after));
+        early.breaks("P2");
     }
 }

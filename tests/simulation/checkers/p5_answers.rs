@@ -15,9 +15,8 @@
 //! * A session is granted when the transaction that creates it is committed, or after the leader has said that it
 //!   is valid; refused only when it is over.
 //! * At the end every request is answered, or its connection is closed. So is every connect request.
-//! * No connection is shown a state that has its own write in it while that write is unanswered: then the answer
-//!   has been forgotten. (A sync that a lost link has not answered may be answered together with a write behind it,
-//!   once that is known from the next link.)
+//! * No reply to a ping shows a state that has a write of its connection in it while that write is unanswered: then
+//!   the answer has been forgotten. (What other replies may show, P2 says.)
 //! * That a session has moved is never told: the connection is closed.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -238,6 +237,29 @@ impl Answer<'_, '_> {
     }
 }
 
+/// Transactions by the requests that they name.
+pub(super) type Named<'m> = HashMap<Name, Vec<&'m Step>>;
+
+/// What was committed for each request.
+pub(super) fn named(model: &Model) -> Named<'_> {
+    let mut named = Named::new();
+    for step in model.steps() {
+        let name = (step.header.session, step.header.cxid);
+        named.entry(name).or_default().push(step);
+    }
+    named
+}
+
+/// What was committed for this one, for all that can be known.
+pub(super) fn own_step<'m>(
+    named: &Named<'m>,
+    session: SessionId,
+    request: &Request<'_>,
+) -> Option<&'m Step> {
+    let mut steps = named.get(&(session, request.xid))?.iter().copied();
+    steps.find(|step| step.record > request.moment.record && did(step, request.asked))
+}
+
 /// Whether a transaction does what was asked, or fails at it.
 fn did(step: &Step, asked: &Asked) -> bool {
     let Ok(entry) = TxnEntry::decode(&step.bytes) else {
@@ -437,18 +459,8 @@ fn nothing_dropped(transcript: &Transcript<'_>, connection: &Connection<'_>) -> 
     }
 }
 
-/// What was committed for each request.
-fn named(model: &Model) -> HashMap<Name, Vec<&Step>> {
-    let mut named: HashMap<Name, Vec<&Step>> = HashMap::new();
-    for step in model.steps() {
-        let name = (step.header.session, step.header.cxid);
-        named.entry(name).or_default().push(step);
-    }
-    named
-}
-
 /// What shows a write comes behind its answer.
-fn nothing_forgotten(connection: &Connection<'_>, named: &HashMap<Name, Vec<&Step>>) -> Verdict {
+fn nothing_forgotten(connection: &Connection<'_>, named: &Named<'_>) -> Verdict {
     let Some(session) = connection.session() else {
         return Ok(());
     };
@@ -470,7 +482,7 @@ fn nothing_forgotten(connection: &Connection<'_>, named: &HashMap<Name, Vec<&Ste
                 waiting.retain(|(request, _)| reply.request != Some(*request));
                 if let Some((_, step)) = waiting.front()
                     && reply.zxid >= step.header.zxid
-                    && !matches!(reply.body, Body::Synced { .. })
+                    && reply.xid == Xid::PING
                 {
                     let message = format!(
                         "{:?} is shown {}, and its write at {} has no answer",
