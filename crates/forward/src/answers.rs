@@ -46,7 +46,8 @@ pub trait Answers: Send + Sync + 'static {
     /// from the leader waits. Touches whose arrival is not proven do not count any more, and are to be sent again.
     fn held(&self, until: Instant);
 
-    /// Clients are no longer served: their connections are to be closed.
+    /// Clients are no longer served: their connections are to be closed. Told again when the mirror of clients that
+    /// were given up turns out not to be trusted.
     fn gave_up(&self, why: GaveUp);
 
     /// Another tree has taken the place of the one that was served. Sessions that it does not know have ended.

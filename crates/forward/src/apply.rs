@@ -302,6 +302,9 @@ impl Apply {
     fn give_up(&mut self, why: GaveUp) {
         if self.hold.give_up() {
             self.let_go(why);
+        } else if why != GaveUp::Stopped {
+            // Some may be served read-only although clients were given up.
+            self.answers.gave_up(why);
         }
     }
 

@@ -40,6 +40,7 @@ use crate::serve::client::Cause;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
 use crate::serve::outstanding::Outstanding;
+use crate::serve::read_only::ReadOnlyMode;
 use crate::serve::session_ids::{self, RandomBytes};
 use crate::serve::throttle::TokenBucket;
 use crate::serve::validate::Gate;
@@ -236,6 +237,7 @@ pub fn assemble(
         config.clients.outbox_bytes_max,
         Arc::clone(&local_sessions),
         Arc::clone(&stats),
+        ReadOnlyMode::new(config.read_only_mode),
     ));
     let (link, link_life, apply) = Link::assemble(
         link_settings(config, tree),

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::link;
 use crate::metrics::{self, Shown};
 use crate::report::{ConnectionReport, NOT_SERVING, Report, java, process};
+use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
 
 /// Members of an answer, in their order.
@@ -135,7 +136,7 @@ pub(super) fn run(service: &Service, name: &str, query: Option<&str>) -> Answere
         return failed(name, &format!("Unknown command: {name}"));
     };
     let report = Report::of(service);
-    if !command.always && !report.is_serving() {
+    if !command.always && report.mode() == Mode::Nobody {
         return failed(name, NOT_SERVING);
     }
     let primary = command.names[0];

@@ -36,6 +36,7 @@ pub(super) fn link(report: &Report<'_>) -> Members {
     members(json!({
         "serving": report.is_serving(),
         "holding": report.is_holding(),
+        "read_only": report.is_read_only(),
         "ready": report.ready().is_ok(),
         "state": link.name(),
         "peer_state": link.peer_state(),

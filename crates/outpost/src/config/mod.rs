@@ -59,8 +59,8 @@ pub struct Config {
     pub clients: Clients,
     /// Who a client may be, and what is then allowed.
     pub auth: Auth,
-    /// `readonlymode.enabled`: whether clients that ask for it are to be served while there is no leader. Not
-    /// done yet; it only allows the word `isro`.
+    /// `readonlymode.enabled`: whether clients that ask for it are served read-only when the hold is over. Also
+    /// allows the word `isro`.
     pub read_only_mode: bool,
     /// `4lw.commands.whitelist`.
     pub four_letter_words: FourLetterWords,

@@ -63,7 +63,7 @@ pub(super) fn config(
     let own_id = id.map(|(id, _)| id);
     check_peer_type(settings, own_id, &members);
     check_election(settings);
-    let read_only_mode = read_only_mode(settings);
+    let read_only_mode = settings.flag("readonlymode.enabled", false);
     let frame_bytes_max = settings
         .bytes("jute.maxbuffer", 1)
         .unwrap_or(FRAME_BYTES_MAX);
@@ -107,16 +107,6 @@ pub(super) fn config(
         writes_in_flight_max: usize::try_from(writes).ok()?,
         drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(10)),
     })
-}
-
-fn read_only_mode(settings: &mut Settings) -> bool {
-    let wanted = settings.flag("readonlymode.enabled", false);
-    if let (true, Some(setting)) = (wanted, settings.get("readonlymode.enabled")) {
-        let text = "accepted, but this version serves no client read-only: without a link to the ensemble it \
-            serves nobody; only the word isro is allowed by it";
-        settings.warn(&setting, text);
-    }
-    wanted
 }
 
 /// A leader sends a PING every half tick, so four of them are missing when two ticks have passed.

@@ -499,12 +499,13 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
 }
 
 #[test]
-fn who_asks_for_what_is_not_done_yet_is_told_what_will_happen_instead() {
-    let warnings = Setup::least_and("readonlymode.enabled=true").warnings();
-    let expected = "zoo.cfg:6: readonlymode.enabled=true: accepted, but this version serves no client read-only";
-    assert!(warnings.contains(expected), "{warnings}");
-    let quiet = "clientPort=2181\nreadonlymode.enabled=false";
-    assert!(!Setup::least_and(quiet).warnings().contains("accepted, but"));
+fn read_only_mode_is_off_unless_it_is_asked_for_and_brings_its_word_along() {
+    let on = Setup::least_and("clientPort=2181\nreadonlymode.enabled=true");
+    let on = on.load().unwrap().config;
+    assert!(on.read_only_mode && on.four_letter_words.allow("isro"));
+    let off = Setup::least_and("clientPort=2181\nreadonlymode.enabled=false");
+    let off = off.load().unwrap().config;
+    assert!(!off.read_only_mode && !off.four_letter_words.allow("isro"));
 }
 
 #[test]

@@ -23,6 +23,7 @@ use outpost_wire::{ServerId, SessionId, Zxid};
 
 use crate::readiness::{NotReady, Standing};
 use crate::serve::client::Figures;
+use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
 use crate::stats::Stats;
 
@@ -201,7 +202,7 @@ impl LinkReport {
 
 /// Everything that metrics are made of, at one moment.
 pub struct Picture<'a> {
-    /// Clients are served.
+    /// All clients are served.
     pub serving: bool,
     /// New clients are welcome.
     pub ready: bool,
@@ -247,9 +248,17 @@ impl<'a> Report<'a> {
         self.service.settings.sessionless_timeout
     }
 
-    /// Whether clients are served. Where they are not, a Java server has no server behind its port either.
+    /// Who is served. Where nobody is, a Java server has no server behind its port either.
+    pub fn mode(&self) -> Mode {
+        let Service {
+            clients, mirror, ..
+        } = self.service;
+        clients.mode(|| mirror.read().last_zxid())
+    }
+
+    /// Whether all clients are served.
     pub fn is_serving(&self) -> bool {
-        self.service.clients.serving().is_some()
+        matches!(self.mode(), Mode::Everybody(_))
     }
 
     /// Whether clients are served although the link is lost.
@@ -259,7 +268,7 @@ impl<'a> Report<'a> {
 
     /// Whether only read-only clients are served.
     pub fn is_read_only(&self) -> bool {
-        false
+        self.mode() == Mode::ReadOnly
     }
 
     /// Whether new clients are welcome.

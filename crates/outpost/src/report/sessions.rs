@@ -11,7 +11,7 @@ use super::Report;
 /// What `dump` tells.
 #[derive(Debug, Clone)]
 pub struct SessionsReport {
-    /// Sessions that only this server knows, and when each expires; `None` where there are no local sessions.
+    /// Sessions that only this server knows, and when each expires; `None` where there are none and cannot be any.
     pub local: Option<Vec<(SessionId, SystemTime)>>,
     /// Sessions that the whole ensemble knows, with their timeouts in ms; in the order of their ids.
     pub global: Vec<(SessionId, i32)>,
@@ -23,7 +23,7 @@ impl Report<'_> {
     /// All sessions and ephemeral znodes.
     pub fn sessions(&self) -> SessionsReport {
         let local_sessions = &self.service.local_sessions;
-        let local = local_sessions.rules.enabled.then(|| {
+        let local = (local_sessions.rules.enabled || !local_sessions.is_empty()).then(|| {
             let (now, now_by_clock) = (Instant::now(), SystemTime::now());
             let mut local = local_sessions.expiries();
             local.sort_unstable();

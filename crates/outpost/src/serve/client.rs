@@ -39,6 +39,8 @@ pub struct Client {
     timeout_ms: AtomicI32,
     /// Whether only this server knows the session.
     local: AtomicBool,
+    /// Whether it is served read-only.
+    read_only: AtomicBool,
     touched: AtomicBool,
     /// A [`Cause`], or 0.
     cut: AtomicU8,
@@ -78,11 +80,13 @@ pub enum Cause {
     OutOfOrder,
     /// The process is shutting down.
     ShuttingDown,
+    /// It was served read-only, and the link is back.
+    ReadWrite,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 13] = [
+    pub const ALL: [Cause; 14] = [
         Cause::Hold,
         Cause::Lease,
         Cause::UnknownFate,
@@ -96,6 +100,7 @@ impl Cause {
         Cause::Unread,
         Cause::OutOfOrder,
         Cause::ShuttingDown,
+        Cause::ReadWrite,
     ];
 
     /// A short name for metrics, one for each variant.
@@ -114,6 +119,7 @@ impl Cause {
             Cause::Unread => "unread",
             Cause::OutOfOrder => "out_of_order",
             Cause::ShuttingDown => "shutting_down",
+            Cause::ReadWrite => "read_write",
         }
     }
 }
@@ -134,6 +140,7 @@ impl fmt::Display for Cause {
             Cause::Unread => "it does not read what it is sent",
             Cause::OutOfOrder => "an answer of the leader came out of order",
             Cause::ShuttingDown => "the server is shutting down",
+            Cause::ReadWrite => "it was served read-only, which is over",
         })
     }
 }
@@ -145,7 +152,7 @@ pub enum Phase {
     Connecting,
     /// The leader was asked about the session; nothing is read meanwhile.
     Waiting {
-        /// As the connect request had it: the response mirrors the presence.
+        /// What the response says, if the connect request had that byte: the response mirrors the presence.
         read_only: Option<bool>,
     },
     /// Served.
@@ -275,6 +282,7 @@ impl Client {
             session: AtomicI64::new(0),
             timeout_ms: AtomicI32::new(0),
             local: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
             touched: AtomicBool::new(false),
             cut: AtomicU8::new(0),
             draining: AtomicBool::new(false),
@@ -321,6 +329,16 @@ impl Client {
     /// Whether only this server knows the session.
     pub fn is_local(&self) -> bool {
         self.local.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is served read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// It is served read-only as long as it is here.
+    pub fn make_read_only(&self) {
+        self.read_only.store(true, Ordering::Relaxed);
     }
 
     /// The session becomes one that the whole ensemble knows.

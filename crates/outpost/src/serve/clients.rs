@@ -17,6 +17,7 @@ use crate::serve::leases::Leases;
 use crate::serve::local_sessions::LocalSessions;
 use crate::serve::pipeline::Local;
 use crate::serve::read::{Reading, write_synced};
+use crate::serve::read_only::{Mode, ReadOnlyMode};
 use crate::serve::reply;
 use crate::stats::Stats;
 
@@ -40,6 +41,7 @@ pub struct Clients {
     outbox_bytes_max: usize,
     local: Arc<LocalSessions>,
     stats: Arc<Stats>,
+    read_only: ReadOnlyMode,
 }
 
 impl Clients {
@@ -49,6 +51,7 @@ impl Clients {
         outbox_bytes_max: usize,
         local: Arc<LocalSessions>,
         stats: Arc<Stats>,
+        read_only: ReadOnlyMode,
     ) -> Clients {
         Clients {
             by_origin: DashMap::new(),
@@ -64,6 +67,7 @@ impl Clients {
             outbox_bytes_max,
             local,
             stats,
+            read_only,
         }
     }
 
@@ -132,6 +136,25 @@ impl Clients {
         match self.attachment.load(Ordering::Acquire) {
             0 => None,
             number => Some(Attachment(number)),
+        }
+    }
+
+    /// Who is served: the one place where that is decided. `zxid` is the mirror's; under its guard the answer lasts
+    /// as long as the guard.
+    pub fn mode(&self, zxid: impl FnOnce() -> Zxid) -> Mode {
+        match self.serving() {
+            Some(attachment) => Mode::Everybody(attachment),
+            None if self.read_only.serves(zxid) => Mode::ReadOnly,
+            None => Mode::Nobody,
+        }
+    }
+
+    /// Ends the connections of all who are served read-only.
+    fn cut_read_only(&self) {
+        for client in self.all() {
+            if client.is_read_only() {
+                client.cut(Cause::ReadWrite);
+            }
         }
     }
 
@@ -275,6 +298,11 @@ impl Answers for Clients {
         self.held_until.store(0, Ordering::Release);
         self.attachment
             .store(attached.attachment.0, Ordering::Release);
+        self.read_only.trust();
+        if attached.held.is_none() {
+            self.cut_read_only();
+            self.local.end_read_only();
+        }
     }
 
     fn held(&self, until: Instant) {
@@ -286,6 +314,9 @@ impl Answers for Clients {
         self.attachment.store(0, Ordering::Release);
         self.held_until.store(0, Ordering::Release);
         self.leases.lost();
+        if why != GaveUp::HoldOver {
+            self.read_only.distrust();
+        }
         let cause = match why {
             GaveUp::HoldOver => Cause::Hold,
             GaveUp::BackInTime => Cause::BackInTime,
@@ -302,6 +333,9 @@ impl Answers for Clients {
     }
 
     fn replaced(&self, tree: &Tree) {
+        self.read_only.trust();
+        // Nobody has looked for what those who watch read-only would have to be told.
+        self.cut_read_only();
         for client in self.all() {
             // What the leader has not been told of yet cannot be in its tree.
             let known = client.lease_ends().is_some();

@@ -60,6 +60,12 @@ pub enum Ended {
     /// The mirror is not attached.
     #[error("not serving: no link to the ensemble")]
     NotServing,
+    /// The mirror is not attached, and the client wants more than to read.
+    #[error("only read-only clients are served: no link to the ensemble")]
+    ReadOnly,
+    /// The mirror is not attached, and the session is not one that ends with this process.
+    #[error("its session cannot be asked after: no link to the ensemble")]
+    NotOurs,
     /// The link was lost, or has been silent, for so long that the leader could have expired the session.
     #[error("its lease is over")]
     LeaseOver,

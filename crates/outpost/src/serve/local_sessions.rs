@@ -1,4 +1,5 @@
-//! Sessions that only this server knows (`localSessionsEnabled`): made without the leader, expired here.
+//! Sessions that only this server knows: made without the leader (`localSessionsEnabled`) or while there was none
+//! (`readonlymode.enabled`), expired here.
 
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub struct LocalSessions {
 struct LocalSession {
     timeout: Duration,
     expires: Instant,
+    /// Made in read-only mode, with which it ends.
+    read_only: bool,
 }
 
 impl LocalSessions {
@@ -42,14 +45,28 @@ impl LocalSessions {
 
     /// A new session, or one that came back with another timeout.
     pub fn track(&self, session: SessionId, timeout_ms: i32, now: Instant) {
+        self.put(session, timeout_ms, now, false);
+    }
+
+    /// A session that is new, or came back, in read-only mode. A new one ends with that mode.
+    pub fn track_read_only(&self, session: SessionId, timeout_ms: i32, now: Instant) {
+        self.put(session, timeout_ms, now, true);
+    }
+
+    fn put(&self, session: SessionId, timeout_ms: i32, now: Instant, read_only: bool) {
         let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
-        self.sessions.insert(
-            session,
-            LocalSession {
-                timeout,
-                expires: now + timeout,
-            },
-        );
+        let made = LocalSession {
+            timeout,
+            expires: now + timeout,
+            read_only,
+        };
+        let mut local = self.sessions.entry(session).or_insert(made);
+        (local.timeout, local.expires) = (made.timeout, made.expires);
+    }
+
+    /// Read-only mode is over, and with it the sessions made in it.
+    pub fn end_read_only(&self) {
+        self.sessions.retain(|_, local| !local.read_only);
     }
 
     /// The connection of a session has ended, and was heard last at this time: from then on its timeout runs.
@@ -121,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::serve::client::Client;
+    use crate::serve::read_only::ReadOnlyMode;
     use crate::stats::Stats;
 
     const ID: SessionId = SessionId(7);
@@ -135,7 +153,13 @@ mod tests {
         fn new() -> Scene {
             let sessions = Arc::new(LocalSessions::new(LocalSessionRules::default()));
             let stats = Arc::new(Stats::new(1));
-            let clients = Clients::new(AclRules::default(), 1 << 20, Arc::clone(&sessions), stats);
+            let clients = Clients::new(
+                AclRules::default(),
+                1 << 20,
+                Arc::clone(&sessions),
+                stats,
+                ReadOnlyMode::new(false),
+            );
             Scene {
                 sessions,
                 clients,
@@ -193,6 +217,19 @@ mod tests {
         scene.sessions.left(ID, scene.at(700));
         assert!(scene.lives_at(1699));
         assert!(!scene.lives_at(1700));
+    }
+
+    #[test]
+    fn a_session_made_in_read_only_mode_ends_with_it_and_one_that_was_there_before_does_not() {
+        let scene = Scene::new();
+        scene.sessions.track(ID, 1000, scene.start);
+        scene.sessions.track_read_only(ID, 2000, scene.start);
+        scene
+            .sessions
+            .track_read_only(SessionId(8), 1000, scene.start);
+        scene.sessions.end_read_only();
+        assert!(scene.lives_at(1999), "it came back with this timeout");
+        assert!(!scene.sessions.knows(SessionId(8)));
     }
 
     #[test]

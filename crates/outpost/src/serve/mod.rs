@@ -11,6 +11,7 @@ pub mod local_sessions;
 pub mod outstanding;
 pub mod pipeline;
 pub mod read;
+pub mod read_only;
 pub mod reply;
 pub mod service;
 pub mod session_ids;

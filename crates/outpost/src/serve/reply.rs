@@ -55,8 +55,8 @@ pub fn write_notification(out: &mut Vec<u8>, zxid: Zxid, kind: EventType, path: 
     });
 }
 
-/// Appends the answer that gives a client its session. The last byte says that this server is not
-/// read-only, and is there only if the request had its own: `read_only` is the request's.
+/// Appends the answer that gives a client its session. `read_only`: what its last byte says, which is there only
+/// if the request had its own.
 pub fn write_connected(
     out: &mut Vec<u8>,
     session: SessionId,
@@ -69,14 +69,14 @@ pub fn write_connected(
         time_out: timeout_ms,
         session_id: session,
         passwd: Some(&password),
-        read_only: read_only.map(|_| false),
+        read_only,
     };
     Writer::new(out).with_length(|writer| response.write(writer));
 }
 
-/// Appends the answer that tells a client that its session is gone for good.
+/// Appends the answer that tells a client that its session is gone for good. `read_only` as for the other one.
 pub fn write_refused(out: &mut Vec<u8>, read_only: Option<bool>) {
-    let refusal = ConnectResponse::refusal(read_only.map(|_| false));
+    let refusal = ConnectResponse::refusal(read_only);
     Writer::new(out).with_length(|writer| refusal.write(writer));
 }
 

@@ -20,6 +20,7 @@ use crate::serve::handshake;
 use crate::serve::outstanding::{LargeTicket, TooLarge};
 use crate::serve::pipeline::{Forwarded, Local};
 use crate::serve::read::{Reading, is_read, sync_path};
+use crate::serve::read_only;
 use crate::serve::reply;
 use crate::serve::service::Service;
 use crate::serve::validate::{Checked, Gate, Refusal};
@@ -58,9 +59,6 @@ pub(crate) fn take(
     input: &[u8],
     unsent: &mut Vec<u8>,
 ) -> Result<Turn, Ended> {
-    if client.is_cut() {
-        return Err(Ended::Cut);
-    }
     let began = clock::now();
     if client.lease_ends().is_some_and(|ends| ends <= began) {
         return Err(Ended::LeaseOver);
@@ -72,6 +70,10 @@ pub(crate) fn take(
     let mut done = Done::default();
     {
         let guard = service.mirror.read();
+        // Under the guard: whoever is cut before another tree takes the place of this one never sees the other.
+        if client.is_cut() {
+            return Err(Ended::Cut);
+        }
         let view = View {
             tree: &guard,
             watches: guard.watches(),
@@ -269,6 +271,10 @@ impl Served<'_> {
                 self.in_order(Local::CloseLocalSession { xid: header.xid }, state, large);
                 Ok(Handled::Done)
             }
+            _ if self.client.is_read_only() => {
+                self.in_order(refused_read_only(header), state, large);
+                Ok(Handled::Done)
+            }
             _ => self.write(header, body, state, large),
         }
     }
@@ -461,6 +467,17 @@ impl Served<'_> {
         }
         Ok(Handled::Done)
     }
+}
+
+/// How a request that is no read is answered in read-only mode.
+fn refused_read_only(header: RequestHeader) -> Local {
+    let known = header.op_code().is_some_and(read_only::refuses);
+    let (error, close) = match known {
+        true => (ErrorCode::NOT_READ_ONLY, false),
+        false => (ErrorCode::UNIMPLEMENTED, true),
+    };
+    let xid = header.xid;
+    Local::Refuse { xid, error, close }
 }
 
 /// As a Java server without a JAAS section for servers answers: with no token. One whose request has

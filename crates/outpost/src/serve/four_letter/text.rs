@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::Word;
 use crate::metrics;
 use crate::report::{ConnectionReport, NOT_SERVING, Report, ServerReport, java, process};
+use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
 
 /// What a word is answered that is known but not on the whitelist.
@@ -23,11 +24,9 @@ pub(super) fn answer(service: &Service, word: Word) -> String {
         Word::Ruok => "imok".to_owned(),
         Word::Envi => environment(&report),
         Word::Gtmk | Word::Stmk => service.trace_mask.load(Ordering::Relaxed).to_string(),
-        Word::Isro if !report.is_serving() => "null".to_owned(),
-        Word::Isro if report.is_read_only() => "ro".to_owned(),
-        Word::Isro => "rw".to_owned(),
-        Word::Hash if !report.is_serving() => NOT_SERVING.to_owned(),
-        _ if !report.is_serving() => format!("{NOT_SERVING}\n"),
+        Word::Isro => read_only(report.mode()).to_owned(),
+        Word::Hash if report.mode() == Mode::Nobody => NOT_SERVING.to_owned(),
+        _ if report.mode() == Mode::Nobody => format!("{NOT_SERVING}\n"),
         Word::Conf => configuration(&report),
         Word::Cons => connections(&report.connections(), connection),
         Word::Crst => {
@@ -47,6 +46,14 @@ pub(super) fn answer(service: &Service, word: Word) -> String {
         Word::Wchc => watches_by_session(&report),
         Word::Wchp => watches_by_path(&report),
         Word::Wchs => watch_summary(&report),
+    }
+}
+
+fn read_only(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Nobody => "null",
+        Mode::ReadOnly => "ro",
+        Mode::Everybody(_) => "rw",
     }
 }
 
