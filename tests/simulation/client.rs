@@ -236,6 +236,10 @@ impl<'a> Connection<'a> {
             Ok(()) => self.converse().await,
             Err(left) => Err(left),
         };
+        if self.closing {
+            // Whatever became of that, the application is done with the session.
+            self.client.forget();
+        }
         match left {
             Ok(()) => unreachable!("a conversation goes on until something ends it"),
             Err(Left::Ended(by)) => {

@@ -1,6 +1,7 @@
 //! Which runs are made, and what is shown of one that fails.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -8,48 +9,58 @@ use std::time::Instant;
 /// Runs by default: what a continuous integration has time for.
 const DEFAULT: Range<u64> = 0..10;
 
+/// Failing runs that are shown in full; of the others only the number is told.
+const SHOWN: usize = 3;
+
 /// Calls `judge` with every seed, on all cores.
 ///
 /// # Panics
-/// When a run fails, with the way to play it again.
+/// When runs fail, with the way to play them again.
 pub(crate) fn for_each(judge: impl Fn(u64) -> Result<(), String> + Sync) {
     let seeds = asked_for();
     let next = AtomicU64::new(seeds.start);
     let began = Instant::now();
-    let failure = thread::scope(|scope| {
-        let search = || {
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= seeds.end {
-                    return None;
-                }
-                let verdict =
-                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(seed)));
-                let why = match verdict {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(why)) => why,
-                    Err(_) => "a panic, see above".to_owned(),
-                };
-                // The others need not go on.
-                next.store(seeds.end, Ordering::Relaxed);
-                return Some((seed, why));
+    let play = || {
+        let mut failures = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return failures;
             }
-        };
+            // A run that panics is one that fails; nothing of it is used afterwards.
+            let verdict = catch_unwind(AssertUnwindSafe(|| judge(seed)));
+            match verdict {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => failures.push((seed, why)),
+                Err(_) => failures.push((seed, "a panic, see above".to_owned())),
+            }
+        }
+    };
+    let mut failures: Vec<(u64, String)> = thread::scope(|scope| {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(search)).collect();
-        let found = threads
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(play)).collect();
+        let played = threads
             .into_iter()
             .map(|thread| thread.join().expect("caught"));
-        found.flatten().min()
+        played.flatten().collect()
     });
-    if let Some((seed, why)) = failure {
-        panic!(
-            "seed {seed}: {why}\n\nto play it again:\n    \
-             OUTPOST_SIM_SEEDS={seed} cargo test -p outpost-tests --test simulation\n"
-        );
-    }
+    failures.sort();
     let (runs, took) = (seeds.end - seeds.start, began.elapsed());
-    eprintln!("{runs} runs in {took:.1?}");
+    eprintln!(
+        "{runs} runs in {took:.1?}, of which {} fail",
+        failures.len()
+    );
+    for (seed, why) in &failures {
+        let first = why.lines().next().unwrap_or_default();
+        eprintln!("seed {seed}: {first}");
+    }
+    for (seed, why) in failures.iter().take(SHOWN) {
+        eprintln!("\nseed {seed}: {why}");
+    }
+    let again = failures.first().map(|(seed, _)| {
+        format!("OUTPOST_SIM_SEEDS={seed} cargo test -p outpost-tests --test simulation")
+    });
+    assert_eq!(again, None, "plays the first of them again");
 }
 
 fn asked_for() -> Range<u64> {
