@@ -327,9 +327,28 @@ impl Siege {
             "{answers} answers, {events} watch events, {} writes committed, {gaps:?}",
             committed.len()
         );
+        say_what_was_counted(&self.region.observer);
         assert!(events > 0, "no watch was told of anything");
         fail_with(&complaints, &self.deeds);
         histories
+    }
+}
+
+/// For whoever reads the log: what the observer itself says about what it went through.
+fn say_what_was_counted(observer: &Observer) {
+    if observer.kind() == ObserverKind::Java {
+        return;
+    }
+    let metrics = observer.metrics();
+    let names = [
+        "outpost_link_losses_total",
+        "outpost_clients_kept_total",
+        "outpost_clients_closed_total",
+        "outpost_writes_resolved_total",
+        "outpost_snapshots_total",
+    ];
+    for (name, value) in names.iter().flat_map(|name| metrics.beginning(name)) {
+        println!("{name} {value}");
     }
 }
 
@@ -483,4 +502,96 @@ fn p1_to_p5_hold_and_nobody_is_closed_when_an_observer_master_is_lost() {
     siege.region.ensemble.wait_until_all_serve();
     siege.kill_the_leader();
     siege.lift();
+}
+/// How far memory may have grown after all the flaps: allocators keep a little of what was freed.
+const GROWTH_BYTES_MAX: u64 = 8 << 20;
+/// What a lost link could leave behind, by the beginning of its name.
+const QUEUES: [&str; 7] = [
+    "outpost_apply_queue_",
+    "outpost_requests_in_flight",
+    "outpost_client_sessions",
+    "outpost_large_request_bytes",
+    "outstanding_requests",
+    "num_alive_connections",
+    "watch_count",
+];
+/// How many threads and descriptors may have come on top: the runtime starts and ends threads as it likes.
+const COMES_AND_GOES_MAX: f64 = 3.0;
+
+/// What is waiting or held in an observer.
+#[derive(Debug)]
+struct Held {
+    queues: Vec<(String, f64)>,
+    threads: f64,
+    descriptors: f64,
+    bytes: u64,
+}
+
+impl Held {
+    fn by(observer: &Observer) -> Self {
+        let metrics = observer.metrics();
+        let queues = QUEUES.iter().flat_map(|name| metrics.beginning(name));
+        Self {
+            queues: queues
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            threads: metrics.sum("process_threads"),
+            descriptors: metrics.sum("process_open_fds"),
+            bytes: observer.running().resident_bytes(),
+        }
+    }
+
+    fn is_no_more_than(&self, before: &Self) -> bool {
+        self.queues == before.queues
+            && self.threads <= before.threads + COMES_AND_GOES_MAX
+            && self.descriptors <= before.descriptors + COMES_AND_GOES_MAX
+            && self.bytes <= before.bytes + GROWTH_BYTES_MAX
+    }
+}
+
+#[test]
+fn p6_two_hundred_flaps_leave_nothing_behind() {
+    if ObserverKind::from_env() == ObserverKind::Java {
+        // It tells no such numbers.
+        return;
+    }
+    let region = Region::with(settings(Version::NEWEST), HOLD);
+    let cast = Cast::dozen(Version::NEWEST);
+    let board = cast.prepare(&region);
+    // Whatever is allocated once and kept has been allocated after these.
+    flap_under_a_crowd(&region, &cast, &board, 20);
+    let before = Held::by(&region.observer);
+    assert!(
+        before.queues.len() >= QUEUES.len(),
+        "gauges are missing: {before:?}"
+    );
+    flap_under_a_crowd(&region, &cast, &board, 200);
+    let after = wait::within(LIMIT, || {
+        let now = Held::by(&region.observer);
+        now.is_no_more_than(&before).then_some(now)
+    });
+    let now = after.unwrap_or_else(|| {
+        let now = Held::by(&region.observer);
+        panic!("before: {before:?}\nafter: {now:?}")
+    });
+    println!("before: {before:?}\nafter: {now:?}");
+    say_what_was_counted(&region.observer);
+}
+
+/// Links flap so many times, each time as soon as the observer is attached again, while a crowd is at work.
+fn flap_under_a_crowd(region: &Region, cast: &Cast, board: &Board, times: usize) {
+    let crowd = Crowd::start(cast.plans(board, &region.observer, &region.ensemble));
+    let attachments = || region.observer.metrics().sum("outpost_attachments_total");
+    for _ in 0..times {
+        let before = attachments();
+        region.every_relay(Relay::flap);
+        wait::until("the observer to attach again", LIMIT, || {
+            (attachments() > before).then_some(())
+        });
+    }
+    crowd.wait_for_everybody("another answer", LIMIT, went_on);
+    crowd.stop();
+    wait::until("nobody to be connected", LIMIT, || {
+        (region.observer.metrics().sum("outpost_client_sessions") == 0.0).then_some(())
+    });
 }
