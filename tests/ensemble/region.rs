@@ -12,9 +12,6 @@ use outpost_tests::{
 pub(crate) const SESSION_TIMEOUT_MS: i32 = 10_000;
 /// Until something that must happen counts as not happening.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
-/// Whether Outpost keeps its clients over a lost link. This version does not: like a Java observer it closes
-/// them at once, and each test says what must be true then. Once `outpost.hold` has its effect, this is true.
-const OUTPOST_HOLDS_CLIENTS: bool = true;
 
 /// An ensemble, a relay before each voter, and an observer that reaches the voters through them.
 pub(crate) struct Region {
@@ -71,8 +68,9 @@ impl Region {
         four_letter::learner_master(self.observer.client_address())
     }
 
+    /// Whether clients are kept over a lost link: a Java observer closes them at once.
     pub(crate) fn holds_clients(&self) -> bool {
-        OUTPOST_HOLDS_CLIENTS && self.observer.kind() == ObserverKind::Outpost
+        self.observer.kind() == ObserverKind::Outpost
     }
 
     /// Cuts every link and returns once the observer knows.
