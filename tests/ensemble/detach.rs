@@ -592,7 +592,7 @@ fn p6_two_hundred_flaps_leave_nothing_behind() {
     let flap = |times| {
         flap_under_crowds(&observers, times, |observer| {
             cast.plans(&board, observer, &ensemble)
-        })
+        });
     };
     // Whatever is allocated once and kept has been allocated after these.
     flap(5);
