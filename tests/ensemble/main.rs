@@ -10,6 +10,7 @@ mod bounds;
 mod clients;
 mod detach;
 mod handover;
+mod leader_memory;
 mod link;
 mod local_sessions;
 mod membership;

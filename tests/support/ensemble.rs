@@ -220,6 +220,16 @@ impl Server {
         logs.into_iter().map(|(_, path)| path).collect()
     }
 
+    /// The file with everything it has printed.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("server.log")
+    }
+
+    /// The process id, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::id)
+    }
+
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -347,7 +357,7 @@ impl Ensemble {
         *process = Some(Process::start(
             &format!("voter {id}"),
             &command,
-            &server.dir.join("server.log"),
+            &server.log(),
         ));
     }
 
@@ -504,6 +514,8 @@ pub(crate) fn java(heap_mb: u32) -> Command {
     java.arg(format!("-Xmx{heap_mb}m"));
     java.args([
         "-XX:+UseSerialGC",
+        // No garbage stays behind a full collection, so that what is counted there is alive.
+        "-XX:MarkSweepDeadRatio=0",
         "-XX:TieredStopAtLevel=1",
         "-XX:-UsePerfData",
         "-Xshare:auto",

@@ -32,6 +32,13 @@ pub fn zxid(server: SocketAddr) -> Option<u64> {
     u64::from_str_radix(text.trim_start_matches("0x"), 16).ok()
 }
 
+/// Requests received and not yet answered, from `srvr`.
+pub fn outstanding(server: SocketAddr) -> Option<u64> {
+    field(&ask(server, "srvr").ok()?, "Outstanding: ")?
+        .parse()
+        .ok()
+}
+
 /// The id of the learner master that an observer is attached to, from `mntr`; none while it has none.
 pub fn learner_master(server: SocketAddr) -> Option<u64> {
     field(&ask(server, "mntr").ok()?, "zk_observer_master_id\t")?

@@ -14,6 +14,7 @@ pub mod crowd;
 pub mod ensemble;
 pub mod four_letter;
 pub mod jars;
+pub mod jvm;
 pub mod metrics;
 pub mod observer;
 mod permits;

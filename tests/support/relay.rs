@@ -12,6 +12,11 @@ use std::time::{Duration, Instant};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 16 << 10;
+/// Into how many pieces a throttled link cuts a second, so that it is slow and not silent.
+const PIECES_PER_SECOND: u64 = 10;
+/// What the kernel keeps for the reader of a throttled connection: what a link does not carry shall wait with its
+/// sender, not here.
+const THROTTLED_BUFFER_BYTES: usize = 32 << 10;
 /// Chunks on their way in one direction of one connection.
 const QUEUE_CHUNKS: usize = 64;
 
@@ -33,6 +38,15 @@ struct Weather {
     closed: bool,
     delay: Duration,
     bytes_per_second: Option<u64>,
+}
+
+impl Weather {
+    /// Bytes that are read at once.
+    fn chunk_bytes(self) -> usize {
+        let piece = self.bytes_per_second.map(|rate| rate / PIECES_PER_SECOND);
+        let piece = piece.and_then(|bytes| usize::try_from(bytes).ok());
+        piece.unwrap_or(CHUNK_BYTES).clamp(1, CHUNK_BYTES)
+    }
 }
 
 #[derive(Debug)]
@@ -156,6 +170,9 @@ impl Relay {
 
     /// Delivers at most this many bytes a second and direction. None ends it.
     pub fn throttle(&self, bytes_per_second: Option<u64>) {
+        if bytes_per_second.is_some() {
+            self.shared.open().iter().for_each(narrow);
+        }
         self.shared
             .change(|weather| weather.bytes_per_second = bytes_per_second);
     }
@@ -197,6 +214,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let Ok(server) = TcpStream::connect(shared.target) else {
             continue;
         };
+        if weather.bytes_per_second.is_some() {
+            narrow(&client);
+            narrow(&server);
+        }
         connect(&client, &server, Towards::Target, shared);
         connect(&server, &client, Towards::Connector, shared);
         let mut open = shared.open();
@@ -204,6 +225,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         open.push(client);
         open.push(server);
     }
+}
+
+/// Takes most of its receive buffer from a socket.
+fn narrow(stream: &TcpStream) {
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(stream, THROTTLED_BUFFER_BYTES);
 }
 
 /// Starts the two threads that carry bytes from `from` to `to`.
@@ -221,7 +247,11 @@ fn connect(from: &TcpStream, to: &TcpStream, towards: Towards, shared: &Arc<Shar
 
 fn read(mut from: TcpStream, sender: &SyncSender<(Instant, Vec<u8>)>, shared: &Shared) {
     let mut buffer = vec![0; CHUNK_BYTES];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
+    loop {
+        let chunk = shared.weather().chunk_bytes();
+        let Ok(count @ 1..) = from.read(&mut buffer[..chunk]) else {
+            break;
+        };
         let due = Instant::now() + shared.weather().delay;
         if sender.send((due, buffer[..count].to_vec())).is_err() {
             break;

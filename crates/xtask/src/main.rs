@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `ci`, `bench`, `vectors`.
+//! The project's own commands: `cargo xtask test`, `ci`, `bench`, `abuse`, `vectors`.
 
 // A tool that cannot go on says why and ends; there is no caller to return an error to.
 #![allow(clippy::expect_used)]
@@ -29,6 +29,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Kills, stops, cuts off and starves an observer a thousand times and looks what that leaves in its leader's
+    /// memory; takes most of an hour.
+    Abuse,
     /// Captures golden vectors from real servers into tests/vectors.
     Vectors {
         /// Numbers of the releases, as 3.9.5; all when none is given.
@@ -41,6 +44,7 @@ fn main() {
         Command::Test => suites::test(),
         Command::Ci => suites::checks() && suites::test(),
         Command::Bench { arguments } => suites::bench(&arguments),
+        Command::Abuse => suites::abuse(),
         Command::Vectors { versions } => {
             vectors::run(&versions);
             true

@@ -60,9 +60,15 @@ pub(crate) fn cargo_output(arguments: &[&str]) -> (bool, String) {
 
 /// Runs `cargo test` with these arguments, shows what it prints, and counts.
 pub(crate) fn cargo_test(arguments: &[&str]) -> (bool, Tally) {
+    cargo_test_with(&[], arguments)
+}
+
+/// As [`cargo_test`], with further variables in the environment.
+pub(crate) fn cargo_test_with(environment: &[(&str, &str)], arguments: &[&str]) -> (bool, Tally) {
     let arguments = [&["test"], arguments].concat();
     announce(&arguments);
     let mut child = cargo_command(&arguments)
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .expect("cargo can be run");

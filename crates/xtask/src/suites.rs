@@ -1,6 +1,6 @@
 //! Which suites there are, and in which order they run.
 
-use crate::run::{Tally, cargo, cargo_output, cargo_test};
+use crate::run::{Tally, cargo, cargo_output, cargo_test, cargo_test_with};
 
 /// Crates that must know no runtime: bytes and the tree are plain values.
 const SANS_IO: [&str; 2] = ["outpost-wire", "outpost-mirror"];
@@ -64,6 +64,19 @@ pub(crate) fn test() -> bool {
     }
     println!("\n{} passed, {} failed", all.passed, all.failed);
     fine
+}
+
+/// What an observer leaves in a leader's memory, the long way: more than a thousand losses for each release.
+pub(crate) fn abuse() -> bool {
+    if !cargo(&["build", "-p", "outpost"]) {
+        return false;
+    }
+    let long = [("OUTPOST_TESTS_ABUSE", "long")];
+    let suite = ["-p", "outpost-tests", "--test", "ensemble"];
+    // One leader at a time has the machine; what they hold is printed on the way.
+    let filter = ["leader_memory::", "--", "--nocapture", "--test-threads=1"];
+    let (passed, tally) = cargo_test_with(&long, &[&suite[..], &filter[..]].concat());
+    passed && tally.passed > 0
 }
 
 /// The benchmark.
