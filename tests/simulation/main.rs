@@ -17,6 +17,7 @@ mod history;
 mod network;
 mod overhear;
 mod run;
+mod sabotage;
 mod seeds;
 mod talk;
 mod world;

@@ -11,6 +11,7 @@ use crate::chaos::Chaos;
 use crate::checkers::{self, Settings};
 use crate::client::{Act, Client, Director, Habits};
 use crate::history::Record;
+use crate::sabotage::Sabotage;
 use crate::world::{Nature, TICK, World};
 
 /// How long the observer may take to attach, and everything else that is simply to happen when nothing is wrong.
@@ -31,10 +32,24 @@ pub(crate) struct Outcome {
 
 /// Runs the world that belongs to a seed.
 pub(crate) fn run(seed: u64) -> Outcome {
+    run_with(seed, None)
+}
+
+/// Which promises are broken in the same world, where the observer may have a bug.
+pub(crate) fn broken_promises(seed: u64, sabotage: Option<Sabotage>) -> Vec<&'static str> {
+    let outcome = run_with(seed, sabotage);
+    let broken = checkers::check_all(&outcome.history, outcome.settings());
+    broken.iter().map(|violation| violation.promise).collect()
+}
+
+fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let mut rng = Rng::with_seed(seed);
     // What the observer leaves to chance.
     fastrand::seed(rng.u64(..));
-    let nature = nature(&mut rng);
+    let nature = Nature {
+        sabotage,
+        ..nature(&mut rng)
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -56,6 +71,7 @@ fn nature(rng: &mut Rng) -> Nature {
         history_max: [5, 50, 500][rng.usize(..3)],
         election: Duration::from_millis([0, 300, 3_000][rng.usize(..3)]),
         commit_delay_ms: [0, 1, 20][rng.usize(..3)],
+        sabotage: None,
     }
 }
 
@@ -140,6 +156,7 @@ async fn at_rest(world: &World) -> Result<(), String> {
             return Ok(());
         }
         if waited > LIMIT {
+            world.gauge();
             return Err(format!("all clients are gone, and this is kept: {held:?}"));
         }
         waited += Duration::from_millis(500);
@@ -174,15 +191,18 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// What the checkers say, with the records that they point at.
-    fn checked(&self) -> Result<(), String> {
-        let settings = Settings {
+    fn settings(&self) -> Settings {
+        Settings {
             hold: self.nature.hold,
             link_timeout: TICK * 2,
             client_transit: CLIENT_TRANSIT,
             link_transit: LINK_TRANSIT,
-        };
-        checkers::check(&self.history, settings).map_err(|violation| {
+        }
+    }
+
+    /// What the checkers say, with the records that they point at.
+    fn checked(&self) -> Result<(), String> {
+        checkers::check(&self.history, self.settings()).map_err(|violation| {
             let mut text = violation.to_string();
             for &place in &violation.records {
                 if let Some(record) = self.history.get(place) {

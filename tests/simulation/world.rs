@@ -33,6 +33,7 @@ use tokio::time::{Instant, sleep};
 use crate::history::{AtObserver, Conn, Recorder, Sight, What, Znode};
 use crate::network::Wan;
 use crate::overhear::Overhearing;
+use crate::sabotage::{Sabotage, Saboteur};
 
 /// When every run begins, ms since 1970.
 const STARTED_MS: i64 = 1_700_000_000_000;
@@ -54,6 +55,8 @@ pub(crate) struct Nature {
     pub(crate) election: Duration,
     /// How long commits take, ms.
     pub(crate) commit_delay_ms: i64,
+    /// What is wrong with the observer, if it is to be caught.
+    pub(crate) sabotage: Option<Sabotage>,
 }
 
 /// The world of one run.
@@ -98,16 +101,26 @@ impl World {
             client_port: None,
         };
         let mut overhearing = None;
+        let mut saboteur: Option<Arc<Saboteur>> = None;
         let Parts {
             service,
             link,
             apply,
         } = outpost::assemble(&config, surroundings, |answers| {
+            let answers = match nature.sabotage {
+                None => answers,
+                Some(sabotage) => saboteur
+                    .insert(Arc::new(Saboteur::new(answers, sabotage)))
+                    .clone(),
+            };
             let front = Arc::new(Overhearing::new(answers, recorder.clone()));
             overhearing.insert(front).clone()
         });
         let overhearing = overhearing.expect("the parts are put together with somebody in front");
         overhearing.watch(Arc::clone(&service));
+        if let Some(saboteur) = saboteur {
+            saboteur.watch(Arc::clone(&service));
+        }
         let gate = Gate::default();
         let mut tasks = JoinSet::new();
         tasks.spawn_local(link.run());

@@ -54,3 +54,14 @@ pub(crate) fn check(records: &[Record], settings: Settings) -> Result<(), Violat
     let transcript = Transcript::read(records, settings)?;
     CHECKERS.iter().try_for_each(|checker| checker(&transcript))
 }
+
+/// The first violation of each promise that is broken.
+pub(crate) fn check_all(records: &[Record], settings: Settings) -> Vec<Violation> {
+    match Transcript::read(records, settings) {
+        Err(violation) => vec![violation],
+        Ok(transcript) => CHECKERS
+            .iter()
+            .filter_map(|checker| checker(&transcript).err())
+            .collect(),
+    }
+}
