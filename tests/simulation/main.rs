@@ -9,7 +9,6 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod chaos;
-#[allow(dead_code)]
 mod checkers;
 mod client;
 #[allow(dead_code)]

@@ -10,7 +10,8 @@
 //!   (but for the time that word of the end takes to the client).
 //! * Nothing at all, neither reply nor event, comes to a client after the leader has counted its session as
 //!   expired (but for what was on its way).
-//! * No reply shows the transaction that has ended its session, but for the one that its client has asked for that.
+//! * No reply shows the transaction that has ended its session, but for the one that its client has asked for that,
+//!   and that of a sync, which shows nothing.
 //!
 //! A touch that reaches the leader after the lease's end, and before the leader's own coarse steps of time have let
 //! the session expire, mends nothing: the observer could not know.
@@ -164,7 +165,8 @@ fn silent_once_expired(
 fn silent_once_closed(connection: &Connection<'_>, end: &Step) -> Verdict {
     for reply in connection.replies() {
         let asked = connection.request_of(reply).map(|request| request.asked);
-        if reply.zxid >= end.header.zxid && asked != Some(&Request::CloseSession) {
+        let may = matches!(asked, Some(Request::CloseSession | Request::Sync { .. }));
+        if reply.zxid >= end.header.zxid && !may {
             let message = format!(
                 "{:?} is shown {}, and its session has ended at {}",
                 connection.conn, reply.zxid, end.header.zxid

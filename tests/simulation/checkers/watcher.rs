@@ -22,10 +22,6 @@ impl Flags {
     pub(crate) const DATA: Flags = Flags(1 | 2 | 4);
     pub(crate) const CHILD: Flags = Flags(8 | 16);
 
-    pub(crate) const fn and(self, other: Flags) -> Flags {
-        Flags(self.0 & other.0)
-    }
-
     pub(crate) const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
