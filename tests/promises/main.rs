@@ -13,6 +13,7 @@ mod p4_time;
 mod p5_answers;
 mod p6_bounds;
 mod p7_leases;
+mod p8_read_only;
 mod p8_staleness;
 mod p9_harmless;
 mod stage;

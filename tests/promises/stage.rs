@@ -151,6 +151,11 @@ impl Site {
         outcome.zxid
     }
 
+    /// The ensemble's servers.
+    pub(crate) fn membership(&self) -> Membership {
+        self.ensemble.membership().clone()
+    }
+
     /// The ensemble's servers as they are reached through links that can be cut.
     pub(crate) fn remote_members(&self) -> (Membership, Vec<Relay>) {
         let mut membership = self.ensemble.membership().clone();

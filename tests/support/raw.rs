@@ -103,6 +103,7 @@ pub struct RawClient {
     next_xid: i32,
     last_zxid: Zxid,
     events: VecDeque<Event>,
+    read_only: Option<bool>,
 }
 
 /// A session id of nobody, as a connect request for a new session carries it.
@@ -129,6 +130,7 @@ impl RawClient {
             next_xid: 1,
             last_zxid: Zxid(0),
             events: VecDeque::new(),
+            read_only: None,
         })
     }
 
@@ -159,6 +161,36 @@ impl RawClient {
     /// # Errors
     /// When the server does not grant it.
     pub fn reopen(server: SocketAddr, session: &Session, last_zxid: Zxid) -> Result<Self, Refusal> {
+        Self::reopen_saying(server, session, last_zxid, Some(false))
+    }
+
+    /// Opens a new session, or `session` again, as a client that can do with a server that is read-only.
+    ///
+    /// # Errors
+    /// When the server does not grant it.
+    pub fn read_only(
+        server: SocketAddr,
+        session: Option<&Session>,
+        last_zxid: Zxid,
+    ) -> Result<Self, Refusal> {
+        let new = Session {
+            id: NO_SESSION,
+            password: vec![0; 16],
+            timeout_ms: 10_000,
+        };
+        Self::reopen_saying(server, session.unwrap_or(&new), last_zxid, Some(true))
+    }
+
+    /// As [`Self::reopen`], with another last byte, or none.
+    ///
+    /// # Errors
+    /// When the server does not grant it.
+    pub fn reopen_saying(
+        server: SocketAddr,
+        session: &Session,
+        last_zxid: Zxid,
+        read_only: Option<bool>,
+    ) -> Result<Self, Refusal> {
         let mut client = Self::tcp(server).map_err(Refusal::Closed)?;
         let request = ConnectRequest {
             protocol_version: 0,
@@ -166,7 +198,7 @@ impl RawClient {
             time_out: session.timeout_ms,
             session_id: session.id,
             passwd: Some(&session.password),
-            read_only: Some(false),
+            read_only,
         };
         client.last_zxid = last_zxid;
         client.handshake(&request)?;
@@ -183,6 +215,7 @@ impl RawClient {
         let frame = self.read_frame().map_err(Refusal::Closed)?;
         let response = ConnectResponse::decode("ConnectResponse", &frame)
             .unwrap_or_else(|error| panic!("{error} in a connect response {}", hex(&frame)));
+        self.read_only = response.read_only;
         if response.time_out <= 0 {
             return Err(Refusal::Expired);
         }
@@ -192,6 +225,11 @@ impl RawClient {
             timeout_ms: response.time_out,
         };
         Ok(())
+    }
+
+    /// What the server said about itself when it granted the session; none if it was not asked.
+    pub fn is_read_only(&self) -> Option<bool> {
+        self.read_only
     }
 
     /// The session of this connection.

@@ -51,7 +51,7 @@ impl Weather {
 
 #[derive(Debug)]
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     weather: Mutex<Weather>,
     changed: Condvar,
     open: Mutex<Vec<TcpStream>>,
@@ -118,7 +118,7 @@ impl Relay {
             .local_addr()
             .expect("a bound socket has an address");
         let shared = Arc::new(Shared {
-            target,
+            target: Mutex::new(target),
             weather: Mutex::default(),
             changed: Condvar::new(),
             open: Mutex::default(),
@@ -139,6 +139,12 @@ impl Relay {
     /// Where to connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// New connections go to another target from now on.
+    pub fn lead_to(&self, target: SocketAddr) {
+        let old = self.shared.target.lock();
+        *old.unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// Closes all connections, and every new one at once, until [`Self::heal`].
@@ -211,7 +217,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             continue;
         }
         // Nobody listens there: the client sees its connection closed, as through any relay.
-        let Ok(server) = TcpStream::connect(shared.target) else {
+        let target = *shared.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(server) = TcpStream::connect(target) else {
             continue;
         };
         if weather.bytes_per_second.is_some() {

@@ -363,6 +363,29 @@ fn p1_after_a_hole_or_a_truncation_the_next_lives_ask_for_a_snapshot_until_there
 }
 
 #[test]
+fn p4_a_mirror_that_turns_out_not_to_be_trusted_is_told_of_although_clients_were_given_up_before() {
+    let master = Master::new();
+    let running = Running::start(&master);
+    let (mut connection, _) = master.accept(5);
+    connection.follow_snapshot(z(5, 2));
+    drop(connection);
+    let (mut connection, _) = master.accept(5);
+    connection.say([trunc(z(5, 1))]);
+    connection.expect_end();
+    let (mut connection, _) = master.accept(5);
+    connection.follow_snapshot(z(5, 1));
+    assert_eq!(
+        [running.next(), running.next(), running.next()],
+        ["attached", "gave up: HoldOver", "gave up: BackInTime"]
+    );
+    // Once more when the older tree comes.
+    assert_eq!(
+        [running.next(), running.next(), running.next()],
+        ["gave up: BackInTime", "replaced at 0x500000001", "attached"]
+    );
+}
+
+#[test]
 fn p1_a_leader_of_an_epoch_that_is_over_is_not_followed() {
     let master = Master::new();
     let running = Running::start(&master);

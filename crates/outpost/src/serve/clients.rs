@@ -495,3 +495,50 @@ impl Answers for Clients {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::local_sessions::LocalSessionRules;
+
+    fn clients() -> Clients {
+        let local = Arc::new(LocalSessions::new(LocalSessionRules::default()));
+        let stats = Arc::new(Stats::new(1));
+        let read_only = ReadOnlyMode::new(true);
+        Clients::new(AclRules::default(), 1 << 20, local, stats, read_only)
+    }
+
+    fn mode(clients: &Clients) -> Mode {
+        clients.mode(|| Zxid(0x1_0000_0001))
+    }
+
+    #[test]
+    fn a_tree_that_is_there_before_the_first_link_is_served_read_only() {
+        let clients = clients();
+        assert_eq!(clients.mode(|| Zxid::ZERO), Mode::Nobody);
+        assert_eq!(mode(&clients), Mode::ReadOnly);
+    }
+
+    #[test]
+    fn p4_a_mirror_that_is_not_to_be_trusted_is_served_to_nobody_until_another_tree_is_there() {
+        let clients = clients();
+        for why in [GaveUp::Diverged, GaveUp::BackInTime] {
+            let attachment = Attachment(1);
+            clients.attached(Attached {
+                attachment,
+                held: None,
+            });
+            assert_eq!(mode(&clients), Mode::Everybody(attachment));
+            clients.gave_up(GaveUp::HoldOver);
+            assert_eq!(mode(&clients), Mode::ReadOnly);
+            let reader = clients.admit(SocketAddr::from(([127, 0, 0, 1], 9)));
+            reader.make_read_only();
+            clients.gave_up(why);
+            assert_eq!(mode(&clients), Mode::Nobody, "{why:?}");
+            assert!(reader.is_cut());
+            clients.replaced(&Tree::default());
+            assert_eq!(mode(&clients), Mode::ReadOnly, "{why:?}");
+            clients.forget(&reader);
+        }
+    }
+}
