@@ -126,12 +126,23 @@ impl Apply {
     }
 
     /// Puts a whole new tree in the place of the old one, which clients have been served from if they are held.
-    fn replace(&mut self, tree: Tree, difference: Option<&Difference>, guard: &mut WriteGuard<'_>) {
+    fn replace(
+        &mut self,
+        mut tree: Tree,
+        difference: Option<&Difference>,
+        guard: &mut WriteGuard<'_>,
+    ) {
         tracing::info!(zxid = %tree.last_zxid(), znodes = tree.node_count(), "snapshot taken over");
         self.shared.status.snapshots.fetch_add(1, Ordering::Relaxed);
         self.diverged = false;
-        if tree.last_zxid() < guard.last_zxid() {
-            self.give_up(GaveUp::BackInTime);
+        let before = guard.last_zxid();
+        if tree.last_zxid() < before {
+            // A leader in whose epoch nothing has been written yet labels its snapshots with the epoch alone; the next
+            // leader labels the same state with the last transaction. Clients have seen the higher label (P4).
+            match before.counter() {
+                0 => tree.set_last_zxid(before),
+                _ => self.give_up(GaveUp::BackInTime),
+            }
         }
         // What is in a snapshot tells nobody whose request it was.
         let orphans = self.shared.writes.take_orphans();
