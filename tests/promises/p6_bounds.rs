@@ -122,6 +122,7 @@ impl Answers for Counting {
             .store(attached.attachment.0, Ordering::Release);
     }
     fn held(&self, _: Instant) {}
+    fn hold_over(&self) {}
     fn gave_up(&self, _: GaveUp) {
         self.attachment.store(0, Ordering::Release);
     }

@@ -70,6 +70,10 @@ impl Answers for Overhearing {
         self.answers.held(until);
     }
 
+    fn hold_over(&self) {
+        self.answers.hold_over();
+    }
+
     fn gave_up(&self, why: GaveUp) {
         self.note_losses();
         self.note(AtObserver::GaveUp {

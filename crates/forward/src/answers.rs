@@ -36,8 +36,8 @@ pub enum GaveUp {
 /// Most methods are called from the apply thread, in the order of the leader's history, and must not
 /// wait: whoever cannot take an answer is cut off. Those that get a [`View`] are called while no
 /// reader can see the tree, so whatever they append to a connection's output stands there before any
-/// reply that shows the change (P3). [`Answers::take_touched`], [`Answers::is_there`] and
-/// [`Answers::not_forwarded`] are called from the link thread.
+/// reply that shows the change (P3). [`Answers::take_touched`], [`Answers::is_there`],
+/// [`Answers::not_forwarded`] and [`Answers::hold_over`] are called from the link thread, [`Answers::held`] from both.
 pub trait Answers: Send + Sync + 'static {
     /// The mirror has caught up; requests submitted with `attached.attachment` are forwarded from now on.
     fn attached(&self, attached: Attached);
@@ -45,6 +45,10 @@ pub trait Answers: Send + Sync + 'static {
     /// The link is lost, and clients are held: served from the mirror until this moment (P8), while what they want
     /// from the leader waits. Touches whose arrival is not proven do not count any more, and are to be sent again.
     fn held(&self, until: Instant);
+
+    /// The moment that [`Answers::held`] named has come. Unless the link is back or clients were given up
+    /// meanwhile, their connections are to be closed; [`Answers::gave_up`] follows.
+    fn hold_over(&self);
 
     /// Clients are no longer served: their connections are to be closed. Told again when the mirror of clients that
     /// were given up turns out not to be trusted.

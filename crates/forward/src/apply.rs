@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use outpost_mirror::{Applied, Difference, DigestCheck, Mirror, Tree, WriteGuard};
-use outpost_wire::OpCode;
 use outpost_wire::membership::Membership;
 use outpost_wire::txn::{Txn, TxnEntry};
+use outpost_wire::{ErrorCode, OpCode};
 use tokio::sync::Semaphore;
 
 use crate::answers::{Answers, GaveUp, View};
@@ -111,9 +111,9 @@ impl Apply {
                         .revalidated(origin, session, valid, view(guard));
                 }
             }
-            Event::Lost { reason, done } => {
+            Event::Lost { reason, at, done } => {
                 // Fails when the link thread does not wait any more.
-                let _ = done.send(self.lost(&reason));
+                let _ = done.send(self.lost(&reason, at));
             }
             Event::HoldOver => self.end_hold(),
         }
@@ -175,7 +175,8 @@ impl Apply {
             return self.diverge(&why.to_string());
         }
         self.compare(&applied);
-        let answer = self.shared.writes.answered_by(&entry.header);
+        let moved = applied.error == ErrorCode::SESSION_MOVED;
+        let answer = self.shared.writes.answered_by(&entry.header, moved);
         for sync in &answer.syncs_before {
             self.answers.synced(sync, view(guard));
         }
@@ -284,9 +285,8 @@ impl Apply {
     }
 
     /// Returns until when clients are held, if they are.
-    fn lost(&mut self, reason: &Lost) -> Option<Instant> {
-        let now = clock::now();
-        let until = self.hold.lost(now);
+    fn lost(&mut self, reason: &Lost, at: Instant) -> Option<Instant> {
+        let until = self.hold.lost(at);
         match reason {
             Lost::Truncated { .. } => self.give_up(GaveUp::BackInTime),
             Lost::Diverged => self.give_up(GaveUp::Diverged),

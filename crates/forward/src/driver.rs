@@ -445,8 +445,7 @@ impl Wire {
             self.owners.sessions.insert(session);
             return true;
         }
-        // Anybody may close any session.
-        if self.owners.sessions.contains(&session) || pending.op == OpCode::CloseSession {
+        if self.owners.sessions.contains(&session) {
             return true;
         }
         if !upward.answers.is_there(pending.origin) {
@@ -456,14 +455,14 @@ impl Wire {
         let timeout_ms = upward.mirror.read().sessions().get(&session).copied();
         // One that the mirror does not know is local to this server: nobody can own it, and nobody says when it ends.
         if let Some(timeout_ms) = timeout_ms {
-            if self.owners.must_claim {
+            // Anybody may close any session.
+            if self.owners.must_claim && pending.op != OpCode::CloseSession {
                 let revalidation = Revalidation {
                     session,
                     timeout_ms,
                     origin: None,
                 };
-                upward.shared.writes.register_revalidation(revalidation);
-                self.learner.revalidate(session, timeout_ms);
+                self.send_revalidation(revalidation, upward);
             }
             self.owners.sessions.insert(session);
         }
@@ -473,9 +472,7 @@ impl Wire {
     /// Asks on behalf of a client that wants its session here, if it still does.
     fn revalidate(&mut self, revalidation: Revalidation, upward: &Upward) {
         let Revalidation {
-            session,
-            timeout_ms,
-            origin,
+            session, origin, ..
         } = revalidation;
         if let Some(origin) = origin
             && !upward.answers.is_there(origin)
@@ -483,9 +480,34 @@ impl Wire {
             return upward.answers.not_forwarded(origin);
         }
         upward.shared.status.note_forwarded();
-        upward.shared.writes.register_revalidation(revalidation);
-        self.learner.revalidate(session, timeout_ms);
+        self.send_revalidation(revalidation, upward);
         self.owners.sessions.insert(session);
+    }
+
+    /// Sends a REVALIDATE. Where an old request of the session may still be committed, a SYNC goes right behind it:
+    /// when that is back, the old request can have no effect any more, since it has not come from the owner.
+    /// A follower's learners all have one owner, the follower; there only time makes sure that it has forgotten
+    /// the old connection.
+    fn send_revalidation(&mut self, revalidation: Revalidation, upward: &Upward) {
+        let Revalidation {
+            session,
+            timeout_ms,
+            ..
+        } = revalidation;
+        let shared = &*upward.shared;
+        shared.writes.register_revalidation(revalidation);
+        self.learner.revalidate(session, timeout_ms);
+        if !shared.writes.is_haunted(session) {
+            return;
+        }
+        if self.candidate.observer_master {
+            if let Some(moment) = clock::now().checked_sub(shared.sync_timeout * 2) {
+                shared.writes.fence_older(session, moment);
+            }
+        } else {
+            shared.writes.register_fence(session);
+            self.send_sync(session, Xid(0), upward);
+        }
     }
 
     /// Sends one SYNC for all syncs that are waiting.

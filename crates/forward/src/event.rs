@@ -43,6 +43,8 @@ pub enum Event {
     Lost {
         /// Why.
         reason: Lost,
+        /// When that was.
+        at: Instant,
         /// Told when everything before this event has been applied: until when clients are held, if they are.
         done: oneshot::Sender<Option<Instant>>,
     },

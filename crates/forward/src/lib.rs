@@ -14,6 +14,7 @@ pub mod clock;
 mod driver;
 pub mod event;
 pub mod freshness;
+mod ghosts;
 pub mod histogram;
 pub mod hold;
 pub mod latencies;

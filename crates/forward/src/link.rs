@@ -497,8 +497,13 @@ impl LinkLife {
             (lost, None) => tracing::warn!(reason = %lost, label = lost.label(),
                 "the link to the ensemble is lost before the mirror had caught up"),
         }
+        let at = clock::now();
+        if followed.is_some() {
+            self.watch_the_hold(at + self.settings.hold);
+        }
         let (done, applied) = oneshot::channel();
-        let queued = Queued::new(Event::Lost { reason: lost, done });
+        let reason = lost;
+        let queued = Queued::new(Event::Lost { reason, at, done });
         self.upward.apply.push(queued).await.ok()?;
         // An error means that the apply thread is gone, and with it everything to wait for.
         let held_until = applied.await.ok()??;
@@ -508,15 +513,24 @@ impl LinkLife {
             for_ms = left.as_millis(),
             "clients are held: reads and watches go on, what is meant for the leader waits"
         );
+        Some(held_until)
+    }
+
+    /// Ends the hold in time (P8). The apply thread does it; where that is busy, connections are told the limit.
+    fn watch_the_hold(&mut self, until: Instant) {
+        if !self.upward.shared.serves() {
+            return;
+        }
+        self.upward.answers.held(until);
         // What waited for an earlier hold to end goes with its set.
         self.hold_timer = JoinSet::new();
-        let apply = self.upward.apply.clone();
+        let (answers, apply) = (Arc::clone(&self.upward.answers), self.upward.apply.clone());
         self.hold_timer.spawn(async move {
-            tokio::time::sleep_until(held_until.into()).await;
+            tokio::time::sleep_until(until.into()).await;
+            answers.hold_over();
             // Fails when the apply thread is gone.
             let _ = apply.push(Queued::new(Event::HoldOver)).await;
         });
-        Some(held_until)
     }
 
     fn reconnect_delay(&self) -> Duration {

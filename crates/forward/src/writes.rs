@@ -18,8 +18,8 @@ use outpost_wire::txn::TxnHeader;
 use outpost_wire::{OpCode, SessionId, Xid};
 use parking_lot::Mutex;
 
-/// Ghosts that are remembered, 16 bytes each and their place in a table; the oldest go first.
-const GHOSTS_MAX: usize = 65_536;
+use crate::clock;
+use crate::ghosts::{Ghosts, Haunting, Name};
 
 /// Whoever submitted a request: a number that means something to them alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,8 +37,6 @@ pub struct Pending {
     /// What it asks for.
     pub op: OpCode,
 }
-
-type Name = (SessionId, Xid);
 
 impl Pending {
     fn name(&self) -> Name {
@@ -110,6 +108,8 @@ struct Lines {
 struct SyncGroup {
     waiting: Vec<(u64, Pending)>,
     proves: Option<Instant>,
+    /// Sent behind a REVALIDATE of this session.
+    fences: Option<SessionId>,
 }
 
 /// Writes in the order sent.
@@ -117,14 +117,6 @@ struct SyncGroup {
 struct Line {
     queue: VecDeque<(u64, Pending)>,
     /// How many carry this session and cxid, so that a transaction which is not ours costs one lookup.
-    names: HashMap<Name, u32>,
-}
-
-/// Names of requests that may still be committed although nobody waits for them.
-#[derive(Debug, Default)]
-struct Ghosts {
-    epoch: u32,
-    order: VecDeque<Name>,
     names: HashMap<Name, u32>,
 }
 
@@ -153,7 +145,7 @@ impl Writes {
 
     /// Names remembered of requests that may still be committed although nobody waits for them.
     pub fn ghosts(&self) -> usize {
-        self.lines.lock().ghosts.order.len()
+        self.lines.lock().ghosts.len()
     }
 
     /// Notes a write that is about to be sent.
@@ -179,8 +171,10 @@ impl Writes {
         let mut lines = self.lines.lock();
         let waiting = std::mem::take(&mut lines.unsent_syncs);
         let (_, first) = *waiting.first()?;
-        let proves = None;
-        lines.syncs.push_back(SyncGroup { waiting, proves });
+        lines.syncs.push_back(SyncGroup {
+            waiting,
+            ..SyncGroup::default()
+        });
         Some(first)
     }
 
@@ -188,9 +182,28 @@ impl Writes {
     /// moment has reached the leader.
     pub fn register_proof(&self, proves: Instant) {
         self.lines.lock().syncs.push_back(SyncGroup {
-            waiting: Vec::new(),
             proves: Some(proves),
+            ..SyncGroup::default()
         });
+    }
+
+    /// Notes a SYNC that is about to be sent behind a REVALIDATE of `session`: when it comes back, the leader has made
+    /// this link the session's owner, and whatever it had taken in for the session before is here.
+    pub fn register_fence(&self, session: SessionId) {
+        self.lines.lock().syncs.push_back(SyncGroup {
+            fences: Some(session),
+            ..SyncGroup::default()
+        });
+    }
+
+    /// Whether old requests of this session may still be committed.
+    pub fn is_haunted(&self, session: SessionId) -> bool {
+        self.lines.lock().ghosts.is_haunted(session)
+    }
+
+    /// Old requests of this session that were given up on before this moment have no effect any more.
+    pub fn fence_older(&self, session: SessionId, moment: Instant) {
+        self.lines.lock().ghosts.fence_older(session, moment);
     }
 
     /// Notes a REVALIDATE that is about to be sent.
@@ -198,14 +211,27 @@ impl Writes {
         self.lines.lock().revalidations.push_back(revalidation);
     }
 
-    /// Finds what this transaction answers, and takes it out.
-    pub fn answered_by(&self, header: &TxnHeader) -> Answer {
-        self.lines.lock().answered_by((header.session, header.cxid))
+    /// Finds what this transaction answers, and takes it out. `moved`: it says that the session has another owner.
+    pub fn answered_by(&self, header: &TxnHeader, moved: bool) -> Answer {
+        let mut lines = self.lines.lock();
+        let answer = lines.answered_by((header.session, header.cxid), moved);
+        if header.kind == OpCode::CloseSession.code() {
+            lines.ghosts.lay_to_rest(header.session);
+        }
+        answer
     }
 
     /// Takes out the oldest SYNC.
     pub fn synced(&self) -> Option<Synced> {
-        let SyncGroup { waiting, proves } = self.lines.lock().syncs.pop_front()?;
+        let mut lines = self.lines.lock();
+        let SyncGroup {
+            waiting,
+            proves,
+            fences,
+        } = lines.syncs.pop_front()?;
+        if let Some(session) = fences {
+            lines.ghosts.fence(session);
+        }
         let waiting = waiting.into_iter().map(|(_, pending)| pending).collect();
         Some(Synced { waiting, proves })
     }
@@ -253,7 +279,7 @@ impl Writes {
     /// ghosts as if they were settled.
     pub fn take_orphans(&self) -> Vec<Pending> {
         let mut lines = self.lines.lock();
-        let (epoch, unsettled) = (lines.ghosts.epoch, lines.unsettled);
+        let (epoch, unsettled) = (lines.ghosts.epoch(), lines.unsettled);
         let orphans = lines.settle(epoch);
         lines.unsettled = unsettled;
         orphans
@@ -277,22 +303,22 @@ impl Lines {
         self.registered
     }
 
-    fn answered_by(&mut self, name: Name) -> Answer {
+    fn answered_by(&mut self, name: Name, moved: bool) -> Answer {
         let mut answer = Answer::default();
         let line = match self.unsettled {
             true => &mut self.orphans,
             false => &mut self.sent,
         };
         let Some((order, pending)) = line.take(name, &mut answer.passed_over) else {
-            self.ghosts.take(name);
+            self.ghosts.seen(name);
             return answer;
         };
         if self.unsettled {
             answer.syncs_before = self.take_syncs_before(pending.session, order);
         }
-        match self.ghosts.names.contains_key(&name) {
-            true => answer.ambiguous = Some(pending),
-            false => answer.ours = Some(pending),
+        match (self.ghosts.haunting(name), moved) {
+            (Haunting::None, _) | (Haunting::Fenced, false) => answer.ours = Some(pending),
+            (Haunting::Loose, _) | (Haunting::Fenced, true) => answer.ambiguous = Some(pending),
         }
         answer
     }
@@ -310,13 +336,14 @@ impl Lines {
     /// `ghosts` is of the epoch in which the orphans were sent: nothing is sent before UPTODATE.
     fn settle(&mut self, epoch: u32) -> Vec<Pending> {
         self.unsettled = false;
-        let may_be_committed = self.ghosts.epoch == epoch;
+        let may_be_committed = self.ghosts.epoch() == epoch;
         self.ghosts.enter(epoch);
         let orphans = std::mem::take(&mut self.orphans);
         let given_up: Vec<Pending> = orphans.queue.into_iter().map(|(_, sent)| sent).collect();
         if may_be_committed {
+            let now = clock::now();
             for pending in &given_up {
-                self.ghosts.add(pending.name());
+                self.ghosts.add(pending.name(), now);
             }
         }
         given_up
@@ -347,39 +374,6 @@ impl Line {
         let (order, pending) = self.queue.pop_front()?;
         decrement(&mut self.names, pending.name());
         Some((order, pending))
-    }
-}
-
-impl Ghosts {
-    /// What was sent in an older epoch can never be committed in a newer one.
-    fn enter(&mut self, epoch: u32) {
-        if epoch != self.epoch {
-            *self = Ghosts {
-                epoch,
-                ..Ghosts::default()
-            };
-        }
-    }
-
-    fn add(&mut self, name: Name) {
-        if self.order.len() == GHOSTS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            decrement(&mut self.names, oldest);
-        }
-        self.order.push_back(name);
-        *self.names.entry(name).or_default() += 1;
-    }
-
-    /// One of this name was committed after all, and nobody has the same name now.
-    fn take(&mut self, name: Name) {
-        if !self.names.contains_key(&name) {
-            return;
-        }
-        decrement(&mut self.names, name);
-        if let Some(place) = self.order.iter().position(|ghost| *ghost == name) {
-            self.order.remove(place);
-        }
     }
 }
 
@@ -431,6 +425,10 @@ mod tests {
         writes
     }
 
+    fn answered(writes: &Writes, header: &TxnHeader) -> Answer {
+        writes.answered_by(header, false)
+    }
+
     fn ours(pending: Pending) -> Answer {
         Answer {
             ours: Some(pending),
@@ -442,10 +440,10 @@ mod tests {
     fn p5_a_transaction_of_another_server_answers_nothing_here() {
         let writes = following();
         writes.register(pending(7, 1));
-        assert_eq!(writes.answered_by(&header(7, 2)), Answer::default());
-        assert_eq!(writes.answered_by(&header(8, 1)), Answer::default());
-        assert_eq!(writes.answered_by(&header(7, 1)), ours(pending(7, 1)));
-        assert_eq!(writes.answered_by(&header(7, 1)), Answer::default());
+        assert_eq!(answered(&writes, &header(7, 2)), Answer::default());
+        assert_eq!(answered(&writes, &header(8, 1)), Answer::default());
+        assert_eq!(answered(&writes, &header(7, 1)), ours(pending(7, 1)));
+        assert_eq!(answered(&writes, &header(7, 1)), Answer::default());
     }
 
     #[test]
@@ -454,7 +452,7 @@ mod tests {
         for cxid in 1..=3 {
             writes.register(pending(7, cxid));
         }
-        let answer = writes.answered_by(&header(7, 3));
+        let answer = answered(&writes, &header(7, 3));
         assert_eq!(answer.ours, Some(pending(7, 3)));
         assert_eq!(answer.passed_over, [pending(7, 1), pending(7, 2)]);
         assert!(writes.is_empty());
@@ -473,8 +471,8 @@ mod tests {
         };
         writes.register(first);
         writes.register(second);
-        assert_eq!(writes.answered_by(&header(7, 0)), ours(first));
-        assert_eq!(writes.answered_by(&header(7, 0)), ours(second));
+        assert_eq!(answered(&writes, &header(7, 0)), ours(first));
+        assert_eq!(answered(&writes, &header(7, 0)), ours(second));
     }
 
     #[test]
@@ -483,7 +481,7 @@ mod tests {
         writes.register(pending(7, 1));
         writes.register(pending(8, 1));
         writes.detach();
-        assert_eq!(writes.answered_by(&header(7, 1)), ours(pending(7, 1)));
+        assert_eq!(answered(&writes, &header(7, 1)), ours(pending(7, 1)));
         assert_eq!(writes.settle(EPOCH), [pending(8, 1)], "given up on");
         assert!(writes.is_empty());
     }
@@ -494,9 +492,9 @@ mod tests {
         writes.detach();
         // The link thread has seen UPTODATE and sends; the apply thread is still busy with the history.
         writes.register(pending(7, 1));
-        assert_eq!(writes.answered_by(&header(7, 1)), Answer::default());
+        assert_eq!(answered(&writes, &header(7, 1)), Answer::default());
         writes.settle(EPOCH);
-        assert_eq!(writes.answered_by(&header(7, 1)), ours(pending(7, 1)));
+        assert_eq!(answered(&writes, &header(7, 1)), ours(pending(7, 1)));
     }
 
     #[test]
@@ -506,13 +504,13 @@ mod tests {
         writes.detach();
         assert_eq!(writes.settle(EPOCH), [pending(7, 1)]);
         writes.register(pending(7, 1));
-        let answer = writes.answered_by(&header(7, 1));
+        let answer = answered(&writes, &header(7, 1));
         assert_eq!((answer.ours, answer.ambiguous), (None, Some(pending(7, 1))));
         // The other of the two, whichever that was.
-        assert_eq!(writes.answered_by(&header(7, 1)), Answer::default());
+        assert_eq!(answered(&writes, &header(7, 1)), Answer::default());
         assert_eq!(writes.ghosts(), 0);
         writes.register(pending(7, 1));
-        assert_eq!(writes.answered_by(&header(7, 1)), ours(pending(7, 1)));
+        assert_eq!(answered(&writes, &header(7, 1)), ours(pending(7, 1)));
     }
 
     #[test]
@@ -520,10 +518,10 @@ mod tests {
         let writes = following();
         writes.register(pending(7, 1));
         assert_eq!(writes.abandon(), [pending(7, 1)]);
-        assert_eq!(writes.answered_by(&header(8, 8)), Answer::default());
+        assert_eq!(answered(&writes, &header(8, 8)), Answer::default());
         writes.settle(EPOCH);
         writes.register(pending(7, 1));
-        assert_eq!(writes.answered_by(&header(7, 1)).ours, None);
+        assert_eq!(answered(&writes, &header(7, 1)).ours, None);
     }
 
     #[test]
@@ -542,16 +540,51 @@ mod tests {
     }
 
     #[test]
-    fn p6_the_oldest_ghosts_make_room() {
+    fn p5_behind_a_fence_a_ghost_is_only_known_by_session_moved() {
         let writes = following();
-        for cxid in 0..=i32::try_from(GHOSTS_MAX).unwrap() {
-            writes.register(pending(7, cxid));
-        }
+        writes.register(pending(7, 1));
         writes.detach();
         writes.settle(EPOCH);
-        assert_eq!(writes.ghosts(), GHOSTS_MAX);
-        writes.register(pending(7, 0));
-        assert_eq!(writes.answered_by(&header(7, 0)), ours(pending(7, 0)));
+        assert!(writes.is_haunted(SessionId(7)));
+        writes.register_fence(SessionId(7));
+        assert!(writes.is_haunted(SessionId(7)), "not until it comes back");
+        writes.synced();
+        assert!(!writes.is_haunted(SessionId(7)));
+        // A client that counts anew writes for the first time, and once more.
+        for _ in 0..2 {
+            writes.register(pending(7, 1));
+            assert_eq!(answered(&writes, &header(7, 1)), ours(pending(7, 1)));
+        }
+        writes.register(pending(7, 1));
+        let moved = writes.answered_by(&header(7, 1), true);
+        assert_eq!(moved.ambiguous, Some(pending(7, 1)));
+    }
+
+    #[test]
+    fn p5_a_fence_that_was_lost_with_its_link_fences_nothing() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.detach();
+        writes.settle(EPOCH);
+        writes.register_fence(SessionId(7));
+        writes.detach();
+        writes.settle(EPOCH);
+        assert_eq!(writes.synced(), None);
+        assert!(writes.is_haunted(SessionId(7)));
+    }
+
+    #[test]
+    fn a_session_that_ends_takes_its_ghosts_along() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.detach();
+        writes.settle(EPOCH);
+        let closes = TxnHeader {
+            kind: OpCode::CloseSession.code(),
+            ..header(7, 0)
+        };
+        writes.answered_by(&closes, false);
+        assert_eq!(writes.ghosts(), 0);
     }
 
     #[test]
@@ -562,7 +595,7 @@ mod tests {
         writes.register_syncs([sync(7, 3)]);
         writes.detach();
         assert_eq!(writes.register_lost_syncs(), Some(sync(7, 1)));
-        let answer = writes.answered_by(&header(7, 2));
+        let answer = answered(&writes, &header(7, 2));
         assert_eq!(answer.syncs_before, [sync(7, 1)]);
         assert_eq!(answer.ours, Some(pending(7, 2)));
         let synced = writes.synced().unwrap();

@@ -164,6 +164,7 @@ impl Answers for Clerk {
     fn held(&self, _: Instant) {
         self.note("held".into());
     }
+    fn hold_over(&self) {}
     fn gave_up(&self, why: GaveUp) {
         self.note(format!("gave up: {why:?}"));
     }

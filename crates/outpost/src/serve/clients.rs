@@ -310,6 +310,14 @@ impl Answers for Clients {
         self.leases.lost();
     }
 
+    fn hold_over(&self) {
+        if self.is_hold_over(clock::now()) {
+            for client in self.all() {
+                client.cut(Cause::Hold);
+            }
+        }
+    }
+
     fn gave_up(&self, why: GaveUp) {
         self.attachment.store(0, Ordering::Release);
         self.held_until.store(0, Ordering::Release);
