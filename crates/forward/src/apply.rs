@@ -165,6 +165,14 @@ impl Apply {
             Ok(entry) => entry,
             Err(error) => return self.diverge(&format!("a transaction cannot be read: {error}")),
         };
+        let moved = matches!(entry.txn, Txn::Error { error } if error == ErrorCode::SESSION_MOVED);
+        let answer = self.shared.writes.answered_by(&entry.header, moved);
+        // They were sent before it, and so they and what waited behind them must not show it (P2).
+        for sync in &answer.syncs_before {
+            self.answers.synced(sync, view(guard));
+        }
+        self.give_up_on(&answer.passed_over);
+        self.give_up_on(answer.ambiguous.as_slice());
         let answers = &self.answers;
         let watches = guard.watches();
         let applied = guard.apply(&entry, watches, &mut |watcher, event| {
@@ -172,16 +180,10 @@ impl Apply {
         });
         self.note(&entry);
         if let Some(why) = &applied.diverged {
+            self.give_up_on(answer.ours.as_slice());
             return self.diverge(&why.to_string());
         }
         self.compare(&applied);
-        let moved = applied.error == ErrorCode::SESSION_MOVED;
-        let answer = self.shared.writes.answered_by(&entry.header, moved);
-        for sync in &answer.syncs_before {
-            self.answers.synced(sync, view(guard));
-        }
-        self.give_up_on(&answer.passed_over);
-        self.give_up_on(answer.ambiguous.as_slice());
         if let Some(pending) = &answer.ours {
             if !matches!(self.hold.standing(), Standing::Attached(_)) {
                 let answered = &self.shared.status.writes_answered;

@@ -518,7 +518,7 @@ impl LinkLife {
 
     /// Ends the hold in time (P8). The apply thread does it; where that is busy, connections are told the limit.
     fn watch_the_hold(&mut self, until: Instant) {
-        if !self.upward.shared.serves() {
+        if !self.upward.shared.serves() || self.settings.hold.is_zero() {
             return;
         }
         self.upward.answers.held(until);

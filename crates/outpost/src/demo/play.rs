@@ -194,7 +194,7 @@ fn show_seen(survivors: &[(Player, Seen)], screen: Screen) {
     screen.numbers("wrote again after", &[&longest(false)], "likewise");
     if disconnected > 0 {
         let every = TRY_AGAIN.as_millis();
-        screen.note("This version closes its clients on a lost link, as a Java observer does.");
+        screen.note("Their writes were on the way, and what became of them cannot be known.");
         screen.note(&format!(
             "These clients try again every {every} ms; real ones wait up to a second."
         ));
