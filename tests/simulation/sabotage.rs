@@ -203,6 +203,10 @@ impl Answers for Saboteur {
         }
     }
 
+    fn hold_over(&self) {
+        self.answers.hold_over();
+    }
+
     fn gave_up(&self, why: GaveUp) {
         if !self.is(Sabotage::HoldsForEver) {
             self.answers.gave_up(why);
