@@ -53,6 +53,8 @@ pub(crate) struct Habits {
     pub(crate) counts_on: bool,
     /// Of a hundred requests, how many are writes.
     pub(crate) writes: u8,
+    /// Whether it creates sequential znodes: their names are never used again, so the tree grows with them.
+    pub(crate) sequences: bool,
     /// Of a thousand requests, how many end the session.
     pub(crate) closes: u16,
 }
@@ -529,10 +531,11 @@ impl<'a> Connection<'a> {
                 version: self.version(),
             },
             _ => {
+                let sequences = self.client.habits.sequences;
                 let mode = match self.client.rng.u8(0..10) {
                     0 | 1 => CreateMode::Ephemeral,
-                    2 => CreateMode::EphemeralSequential,
-                    3 => CreateMode::PersistentSequential,
+                    2 if sequences => CreateMode::EphemeralSequential,
+                    3 if sequences => CreateMode::PersistentSequential,
                     4 => CreateMode::Container,
                     _ => CreateMode::Persistent,
                 };

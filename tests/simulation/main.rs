@@ -11,6 +11,7 @@
 mod chaos;
 mod checkers;
 mod client;
+mod flaps;
 #[allow(dead_code)]
 mod history;
 mod network;

@@ -15,7 +15,7 @@ use crate::sabotage::Sabotage;
 use crate::world::{Nature, TICK, World};
 
 /// How long the observer may take to attach, and everything else that is simply to happen when nothing is wrong.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Longest way between a client and the observer, and a little for timers that are as coarse as a millisecond.
 const CLIENT_TRANSIT: Duration = Duration::from_millis(5 + 5);
@@ -44,24 +44,29 @@ pub(crate) fn broken_promises(seed: u64, sabotage: Option<Sabotage>) -> Vec<&'st
 
 fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let mut rng = Rng::with_seed(seed);
-    // What the observer leaves to chance.
-    fastrand::seed(rng.u64(..));
     let nature = Nature {
         sabotage,
         ..nature(&mut rng)
     };
+    let (history, verdict) = on_one_thread(&mut rng, |rng| live(&nature, rng));
+    Outcome {
+        nature,
+        history,
+        verdict,
+    }
+}
+
+/// Lives a life on this thread and on a clock that stands while anything is left to do.
+pub(crate) fn on_one_thread<L: Future>(rng: &mut Rng, life: impl FnOnce(Rng) -> L) -> L::Output {
+    // What the observer leaves to chance.
+    fastrand::seed(rng.u64(..));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
     let local = LocalSet::new();
-    let (history, verdict) = runtime.block_on(local.run_until(live(&nature, rng)));
-    Outcome {
-        nature,
-        history,
-        verdict,
-    }
+    runtime.block_on(local.run_until(life(rng.fork())))
 }
 
 fn nature(rng: &mut Rng) -> Nature {
@@ -84,6 +89,7 @@ fn habits(rng: &mut Rng) -> Habits {
         breaks_ms: [0, 0, 1_000, 10_000][rng.usize(..4)],
         counts_on: rng.bool(),
         writes: [5, 30, 90][rng.usize(..3)],
+        sequences: true,
         closes: [0, 0, 5, 50][rng.usize(..4)],
     }
 }
@@ -143,7 +149,7 @@ async fn play(world: &Rc<World>, rng: &mut Rng) -> Result<(), String> {
 }
 
 /// Nothing is kept for clients that are gone.
-async fn at_rest(world: &World) -> Result<(), String> {
+pub(crate) async fn at_rest(world: &World) -> Result<(), String> {
     let mut waited = Duration::ZERO;
     loop {
         let held: Vec<_> = world
