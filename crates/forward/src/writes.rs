@@ -112,10 +112,20 @@ struct SyncGroup {
     fences: Option<SessionId>,
 }
 
+/// A write that was sent.
+#[derive(Debug)]
+struct Sent {
+    /// Its place among all requests.
+    order: u64,
+    pending: Pending,
+    /// A transaction has come that may have been its own or a ghost's. Its connection is gone.
+    tainted: bool,
+}
+
 /// Writes in the order sent.
 #[derive(Debug, Default)]
 struct Line {
-    queue: VecDeque<(u64, Pending)>,
+    queue: VecDeque<Sent>,
     /// How many carry this session and cxid, so that a transaction which is not ours costs one lookup.
     names: HashMap<Name, u32>,
 }
@@ -252,7 +262,7 @@ impl Writes {
         let lines = &mut *lines;
         lines.unsettled = true;
         let sent = std::mem::take(&mut lines.sent);
-        for (order, pending) in sent.queue {
+        for Sent { order, pending, .. } in sent.queue {
             lines.orphans.push(order, pending);
         }
         let syncs = lines.syncs.drain(..).flat_map(|group| group.waiting);
@@ -309,16 +319,51 @@ impl Lines {
             true => &mut self.orphans,
             false => &mut self.sent,
         };
-        let Some((order, pending)) = line.take(name, &mut answer.passed_over) else {
+        if !line.names.contains_key(&name) {
             self.ghosts.seen(name);
             return answer;
-        };
-        if self.unsettled {
-            answer.syncs_before = self.take_syncs_before(pending.session, order);
         }
-        match (self.ghosts.haunting(name), moved) {
-            (Haunting::None, _) | (Haunting::Fenced, false) => answer.ours = Some(pending),
-            (Haunting::Loose, _) | (Haunting::Fenced, true) => answer.ambiguous = Some(pending),
+        let may_be_a_ghosts = match self.ghosts.haunting(name) {
+            Haunting::None => false,
+            Haunting::Loose => true,
+            Haunting::Fenced => moved,
+        };
+        if may_be_a_ghosts {
+            match line.queue.front_mut() {
+                // Either its own or the ghost's. It is told nothing, and one more transaction of that name may come.
+                Some(first) if first.pending.name() == name && !first.tainted => {
+                    first.tainted = true;
+                    answer.ambiguous = Some(first.pending);
+                    self.ghosts.seen(name);
+                    return answer;
+                }
+                Some(first) if first.pending.name() == name => {}
+                // Not its own: those before it are answered before it.
+                _ => {
+                    self.ghosts.seen(name);
+                    return answer;
+                }
+            }
+        }
+        while let Some(Sent {
+            order,
+            pending,
+            tainted,
+        }) = line.take_oldest()
+        {
+            match (pending.name() == name, tainted) {
+                (true, false) => {
+                    answer.ours = Some(pending);
+                    if self.unsettled {
+                        answer.syncs_before = self.take_syncs_before(pending.session, order);
+                    }
+                    break;
+                }
+                (true, true) => break,
+                (false, false) => answer.passed_over.push(pending),
+                // What tainted it was its own transaction; so the ghost is still about.
+                (false, true) => self.ghosts.add(pending.name(), clock::now()),
+            }
         }
         answer
     }
@@ -339,7 +384,7 @@ impl Lines {
         let may_be_committed = self.ghosts.epoch() == epoch;
         self.ghosts.enter(epoch);
         let orphans = std::mem::take(&mut self.orphans);
-        let given_up: Vec<Pending> = orphans.queue.into_iter().map(|(_, sent)| sent).collect();
+        let given_up: Vec<Pending> = orphans.queue.into_iter().map(|sent| sent.pending).collect();
         if may_be_committed {
             let now = clock::now();
             for pending in &given_up {
@@ -353,27 +398,17 @@ impl Lines {
 impl Line {
     fn push(&mut self, order: u64, pending: Pending) {
         *self.names.entry(pending.name()).or_default() += 1;
-        self.queue.push_back((order, pending));
+        self.queue.push_back(Sent {
+            order,
+            pending,
+            tainted: false,
+        });
     }
 
-    /// Takes out the oldest of this name; those before it are passed over.
-    fn take(&mut self, name: Name, passed_over: &mut Vec<Pending>) -> Option<(u64, Pending)> {
-        if !self.names.contains_key(&name) {
-            return None;
-        }
-        while let Some((order, pending)) = self.take_oldest() {
-            if pending.name() == name {
-                return Some((order, pending));
-            }
-            passed_over.push(pending);
-        }
-        None
-    }
-
-    fn take_oldest(&mut self) -> Option<(u64, Pending)> {
-        let (order, pending) = self.queue.pop_front()?;
-        decrement(&mut self.names, pending.name());
-        Some((order, pending))
+    fn take_oldest(&mut self) -> Option<Sent> {
+        let oldest = self.queue.pop_front()?;
+        decrement(&mut self.names, oldest.pending.name());
+        Some(oldest)
     }
 }
 
@@ -508,9 +543,38 @@ mod tests {
         assert_eq!((answer.ours, answer.ambiguous), (None, Some(pending(7, 1))));
         // The other of the two, whichever that was.
         assert_eq!(answered(&writes, &header(7, 1)), Answer::default());
-        assert_eq!(writes.ghosts(), 0);
+        assert_eq!((writes.ghosts(), writes.len()), (0, 0));
         writes.register(pending(7, 1));
         assert_eq!(answered(&writes, &header(7, 1)), ours(pending(7, 1)));
+    }
+
+    #[test]
+    fn p5_what_comes_before_the_answer_to_an_older_request_is_a_ghosts_and_spoils_nothing() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.detach();
+        writes.settle(EPOCH);
+        writes.register(pending(8, 1));
+        writes.register(pending(7, 1));
+        assert_eq!(answered(&writes, &header(7, 1)), Answer::default());
+        assert_eq!(answered(&writes, &header(8, 1)), ours(pending(8, 1)));
+        assert_eq!(answered(&writes, &header(7, 1)), ours(pending(7, 1)));
+    }
+
+    #[test]
+    fn p5_a_request_that_may_have_been_answered_haunts_the_next_of_its_name_until_one_of_both_has_come()
+     {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.detach();
+        writes.settle(EPOCH);
+        writes.register(pending(7, 1));
+        writes.register(pending(8, 1));
+        assert!(answered(&writes, &header(7, 1)).ambiguous.is_some());
+        // It was its own, as the next one is answered already. The ghost is still about.
+        assert_eq!(answered(&writes, &header(8, 1)), ours(pending(8, 1)));
+        writes.register(pending(7, 1));
+        assert!(answered(&writes, &header(7, 1)).ambiguous.is_some());
     }
 
     #[test]
