@@ -32,7 +32,7 @@ enum Fault {
     Pause,
     /// The observers' links are cut for a second.
     Cut,
-    /// The observers' links deliver nothing for six seconds.
+    /// The observers' links deliver nothing for two seconds longer than `syncLimit`.
     Silence,
 }
 
@@ -61,6 +61,8 @@ pub(crate) struct Arguments {
 
 /// Seconds before and after each fault in which nothing happens.
 const CALM: Duration = Duration::from_secs(5);
+/// `syncLimit` × `tickTime`, as in ZooKeeper's sample configuration.
+const SYNC_LIMIT: Duration = Duration::from_secs(10);
 /// The session timeout of all clients, in milliseconds.
 const SESSION_TIMEOUT_MS: i32 = 30_000;
 /// How long writes may fail before the run is given up.
@@ -79,7 +81,6 @@ struct Region {
 /// Starts everything, lets the faults come, and prints what the clients have felt.
 pub(crate) fn run(arguments: &Arguments) {
     let settings = Settings {
-        // As in ZooKeeper's sample configuration.
         tick_time_ms: 2_000,
         init_limit: 10,
         sync_limit: 5,
@@ -262,7 +263,7 @@ fn lose(fault: Fault, ensemble: &Ensemble, regions: &[Region; 2], all: &[&Crowd]
         Fault::Kill => ensemble.kill(leader),
         Fault::Pause => {
             ensemble.pause(leader);
-            std::thread::sleep(Duration::from_secs(20));
+            std::thread::sleep(2 * SYNC_LIMIT);
             ensemble.resume(leader);
         }
         Fault::Cut => {
@@ -272,7 +273,7 @@ fn lose(fault: Fault, ensemble: &Ensemble, regions: &[Region; 2], all: &[&Crowd]
         }
         Fault::Silence => {
             every_relay(Relay::stall);
-            std::thread::sleep(Duration::from_secs(6));
+            std::thread::sleep(SYNC_LIMIT + Duration::from_secs(2));
             every_relay(Relay::heal);
         }
     }
