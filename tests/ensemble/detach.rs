@@ -415,8 +415,8 @@ fn fail_with(complaints: &[(Instant, String, String)], deeds: &[(Instant, String
     panic!("{message}");
 }
 
-/// Every way in which a link can be lost, one after the other.
-fn everything_happens(version: Version) {
+/// Every way in which a link can be lost, one after the other; at last it falls silent for so long.
+fn everything_happens(version: Version, silence: Duration) {
     let mut siege = Siege::lay(version, &Cast::dozen(version));
     let seconds = Duration::from_secs;
     siege.kill_the_leader();
@@ -425,19 +425,24 @@ fn everything_happens(version: Version) {
     siege.lose_every_link("links fall silent", Relay::stall, seconds(2));
     siege.flap(6, seconds(1));
     siege.far_away(Duration::from_millis(150));
-    siege.lose_every_link("links fall silent", Relay::stall, seconds(30));
+    siege.lose_every_link("links fall silent", Relay::stall, silence);
     siege.kill_the_leader();
     siege.lift();
 }
 
 #[test]
 fn p1_to_p5_hold_and_nobody_is_closed_whatever_happens_to_the_link_to_3_9() {
-    everything_happens(Version::V3_9_5);
+    everything_happens(Version::V3_9_5, Duration::from_secs(30));
+}
+
+#[test]
+fn p1_to_p5_hold_and_nobody_is_closed_whatever_happens_to_the_link_to_3_5() {
+    everything_happens(Version::V3_5_10, Duration::from_secs(6));
 }
 
 #[test]
 fn p1_to_p5_hold_and_nobody_is_closed_whatever_happens_to_the_link_to_3_4() {
-    everything_happens(Version::V3_4_14);
+    everything_happens(Version::V3_4_14, Duration::from_secs(12));
 }
 
 #[test]
