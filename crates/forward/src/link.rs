@@ -518,10 +518,13 @@ impl LinkLife {
 
     /// Ends the hold in time (P8). The apply thread does it; where that is busy, connections are told the limit.
     fn watch_the_hold(&mut self, until: Instant) {
-        if !self.upward.shared.serves() || self.settings.hold.is_zero() {
+        if !self.upward.shared.serves() {
             return;
         }
         self.upward.answers.held(until);
+        if self.settings.hold.is_zero() {
+            return self.upward.answers.hold_over();
+        }
         // What waited for an earlier hold to end goes with its set.
         self.hold_timer = JoinSet::new();
         let (answers, apply) = (Arc::clone(&self.upward.answers), self.upward.apply.clone());

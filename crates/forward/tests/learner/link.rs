@@ -161,8 +161,10 @@ impl Answers for Clerk {
         assert_eq!(again, before == attached.attachment.0);
         self.note(if again { "attached again" } else { "attached" }.into());
     }
-    fn held(&self, _: Instant) {
-        self.note("held".into());
+    fn held(&self, until: Instant) {
+        if until > Instant::now() {
+            self.note("held".into());
+        }
     }
     fn hold_over(&self) {}
     fn gave_up(&self, why: GaveUp) {
