@@ -302,10 +302,39 @@ impl Victim {
         self.wait_until_level();
     }
 
+    /// More is written than the link carries, but so little more that the leader hears of the observer often enough
+    /// and never gives up. Returns once the observer has.
+    fn trickle(&self) {
+        self.region
+            .every_relay(|relay| relay.throttle(Some(STARVED_RATE)));
+        let mut client = self.through_the_follower();
+        let batch = vec!["/burst".to_owned(); BATCH / 10];
+        let mut written = 0;
+        wait::until("the observer to give the link up", LIMIT, || {
+            client.set_data_at_once(&batch, LARGE);
+            written += batch.len();
+            // 50 kB/s where 10 kB/s get through.
+            std::thread::sleep(Duration::from_millis(200));
+            let metrics = self.region.observer.metrics();
+            let given_up = metrics.get("outpost_link_losses_total{reason=\"congested\"}");
+            given_up.filter(|times| *times > 0.0)
+        });
+        let footprint = Footprint(Heap::live(self.process_id()));
+        self.say(&format!(
+            "given up after {written} large transactions: {footprint}"
+        ));
+        client.close().expect("nothing is lost");
+        self.region.every_relay(|relay| relay.throttle(None));
+        self.wait_until_level();
+    }
+
+    fn through_the_follower(&self) -> RawClient {
+        RawClient::connect(follower(&self.region, self.leader), SESSION_TIMEOUT_MS)
+    }
+
     /// Writes through the follower.
     fn write(&self, path: &str, data: &[u8], transactions: usize) {
-        let mut client =
-            RawClient::connect(follower(&self.region, self.leader), SESSION_TIMEOUT_MS);
+        let mut client = self.through_the_follower();
         let batch = vec![path.to_owned(); BATCH];
         for _ in 0..transactions.div_ceil(BATCH) {
             client.set_data_at_once(&batch, data);
@@ -501,6 +530,17 @@ fn p9_an_observer_that_comes_and_goes_leaves_a_leader_of_3_9_5_as_it_was() {
 #[test]
 fn p9_an_observer_that_comes_and_goes_leaves_a_leader_of_3_4_14_as_it_was() {
     a_leader_is_left_as_it_was(Version::V3_4_14);
+}
+
+#[test]
+fn p9_a_link_that_is_too_slow_for_what_is_written_is_given_up_before_the_leader_has_to_remember_it_all()
+ {
+    let victim = Victim::start(Version::V3_9_5);
+    victim.trickle();
+    let after = victim.at_rest();
+    victim.say(&format!("after:  {after}"));
+    victim.end();
+    assert_eq!(after.handlers(), LEARNERS, "{after}");
 }
 
 #[test]
