@@ -36,7 +36,7 @@ impl Region {
     }
 
     /// Asks until the connection is lost; every answer until then must be a good one.
-    fn wait_until_cut_off(&self, client: &mut RawClient, path: &str) {
+    pub(crate) fn wait_until_cut_off(&self, client: &mut RawClient, path: &str) {
         wait::until("the client to be cut off", LIMIT, || {
             let request = outpost_wire::proto::ExistsRequest {
                 path: path.into(),

@@ -6,6 +6,7 @@
 // A scenario that cannot go on fails its test with a sentence.
 #![allow(clippy::expect_used)]
 
+mod backup;
 mod bounds;
 mod clients;
 mod detach;

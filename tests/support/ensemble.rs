@@ -220,6 +220,37 @@ impl Server {
         logs.into_iter().map(|(_, path)| path).collect()
     }
 
+    /// Copies everything that the server has written, which is not to run meanwhile: what an operator would call a
+    /// backup.
+    ///
+    /// # Panics
+    /// When the files cannot be copied.
+    pub fn back_up(&self) {
+        self.copy_data("data/version-2", "backup");
+    }
+
+    /// Puts the backup in the place of everything that the server has written since.
+    ///
+    /// # Panics
+    /// When the files cannot be copied.
+    pub fn restore(&self) {
+        self.copy_data("backup", "data/version-2");
+    }
+
+    fn copy_data(&self, from: &str, to: &str) {
+        let (from, to) = (self.dir.join(from), self.dir.join(to));
+        let copy = || -> std::io::Result<()> {
+            let _ = fs::remove_dir_all(&to);
+            fs::create_dir_all(&to)?;
+            for entry in fs::read_dir(&from)? {
+                let entry = entry?;
+                fs::copy(entry.path(), to.join(entry.file_name()))?;
+            }
+            Ok(())
+        };
+        copy().unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
+    }
+
     /// The file with everything it has printed.
     pub fn log(&self) -> PathBuf {
         self.dir.join("server.log")
@@ -359,6 +390,16 @@ impl Ensemble {
             &command,
             &server.log(),
         ));
+    }
+
+    /// Restarts all voters; while none of them runs, `act` does something to each.
+    pub fn restart_all(&self, act: impl Fn(&Server)) {
+        self.servers.iter().for_each(|server| self.kill(server.id));
+        self.servers.iter().for_each(act);
+        self.servers
+            .iter()
+            .for_each(|server| self.start_server(server.id));
+        self.wait_until_all_serve();
     }
 
     /// SIGKILL: the server is gone, its sockets are reset.
