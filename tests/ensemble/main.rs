@@ -15,6 +15,7 @@ mod leader_memory;
 mod link;
 mod local_sessions;
 mod membership;
+mod read_only;
 mod region;
 mod stage;
 mod versions;

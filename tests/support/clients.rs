@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::process::Process;
 use crate::run_dir::{RunDir, source_dir, target_dir};
-use crate::{jars, process};
+use crate::{jars, process, wait};
 
 /// How long a set-up may take on a cold machine.
 const SETUP_LIMIT: Duration = Duration::from_secs(600);
@@ -40,14 +41,74 @@ impl Program {
         )
     }
 
+    /// Starts the program against `connect_string`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(mut self, connect_string: &str) -> Running {
+        self.command.arg(connect_string);
+        let dir = RunDir::new(self.name);
+        let log = dir.path().join("output.log");
+        Running {
+            name: self.name,
+            process: Process::start(self.name, &self.command, &log),
+            _dir: dir,
+        }
+    }
+
     /// [`Self::check_without`] on servers that know everything.
     pub fn check(self, connect_string: &str) -> String {
         self.check_without(connect_string, &[])
     }
 }
 
+/// A client program that is running. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Running {
+    name: &'static str,
+    process: Process,
+    // Last, so that the files go after the process that writes them.
+    _dir: RunDir,
+}
+
+impl Running {
+    /// Waits until it has printed this line.
+    ///
+    /// # Panics
+    /// When it ends before that, or takes longer than three minutes.
+    pub fn wait_for_line(&self, line: &str) {
+        wait::until(&format!("{} to print {line}", self.name), RUN_LIMIT, || {
+            let output = self.process.log_tail(usize::MAX);
+            let printed = output.lines().any(|printed| printed == line);
+            let name = self.name;
+            assert!(
+                printed || self.process.ended().is_none(),
+                "{name} ends without `{line}`:\n{output}"
+            );
+            printed.then_some(())
+        });
+    }
+
+    /// Waits for its end and returns what it printed.
+    ///
+    /// # Panics
+    /// As [`Program::check_without`].
+    pub fn finish(self) -> String {
+        process::output_of(self.name, &self.process, RUN_LIMIT)
+    }
+}
+
 /// Python's kazoo, in a virtual environment of its own.
 pub fn kazoo() -> Program {
+    python("kazoo", "scenario.py")
+}
+
+/// kazoo at a server that becomes able to write while it runs: see `clients/python/read_only.py`.
+pub fn kazoo_read_only() -> Program {
+    python("kazoo-read-only", "read_only.py")
+}
+
+fn python(name: &'static str, script: &str) -> Program {
     let requirements = program_file("python/requirements.txt");
     let venv = built_dir("python");
     jars::once(&venv, std::slice::from_ref(&requirements), || {
@@ -62,11 +123,10 @@ pub fn kazoo() -> Program {
         setup("pip", &venv, &pip);
     });
     let mut command = Command::new(venv.join("bin/python"));
-    command.arg("-u").arg(program_file("python/scenario.py"));
-    Program {
-        name: "kazoo",
-        command,
-    }
+    command
+        .arg("-u")
+        .arg(program_file(&format!("python/{script}")));
+    Program { name, command }
 }
 
 /// ZooKeeper's own Java client, of the newest release.
@@ -74,6 +134,14 @@ pub fn java() -> Program {
     Program {
         name: "java",
         command: java_program("NativeClient"),
+    }
+}
+
+/// The same at a server that becomes able to write while it runs: see `clients/java/ReadOnlyClient.java`.
+pub fn java_read_only() -> Program {
+    Program {
+        name: "java-read-only",
+        command: java_program("ReadOnlyClient"),
     }
 }
 
@@ -256,7 +324,7 @@ fn without_the_run(line: &str, connect_string: &str) -> String {
 fn java_program(main: &str) -> Command {
     let pom = program_file("java/pom.xml");
     let jars = jars::class_path(&pom, &built_dir("java-jars"));
-    let sources = ["Checks", "NativeClient", "CuratorClient"];
+    let sources = ["Checks", "NativeClient", "CuratorClient", "ReadOnlyClient"];
     let sources = sources.map(|name| program_file(&format!("java/{name}.java")));
     let classes = compiled_java("java", &sources, &jars);
     let mut command = quiet_java();

@@ -212,7 +212,11 @@ pub fn run_with_input(
     )
 }
 
-fn output_of(name: &str, process: &Process, limit: Duration) -> String {
+/// Waits for a program's end and returns its output, both streams together.
+///
+/// # Panics
+/// When it fails or is not done within `limit`; the message holds its output.
+pub fn output_of(name: &str, process: &Process, limit: Duration) -> String {
     let start = Instant::now();
     loop {
         if let Some(status) = process.ended() {

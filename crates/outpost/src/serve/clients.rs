@@ -338,6 +338,9 @@ impl Answers for Clients {
         for client in clients {
             client.cut(cause);
         }
+        if why == GaveUp::HoldOver && self.read_only.is_enabled() {
+            tracing::warn!("clients that ask for it are served read-only");
+        }
     }
 
     fn replaced(&self, tree: &Tree) {

@@ -38,6 +38,11 @@ impl ReadOnlyMode {
         }
     }
 
+    /// Whether it is on.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Whether a mirror that is at `zxid` may be shown. One that has never had a tree may not.
     pub fn serves(&self, zxid: impl FnOnce() -> Zxid) -> bool {
         self.enabled && self.trusted.load(Ordering::Acquire) && zxid() != Zxid::ZERO
