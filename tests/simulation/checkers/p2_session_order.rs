@@ -23,7 +23,7 @@ use crate::history::{Reply as Body, Request as Asked};
 
 /// See the module.
 pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
-    let named = named(&transcript.model);
+    let named = named(transcript);
     for connection in &transcript.connections {
         in_turn(connection)?;
         before_later_writes(connection, &named)?;

@@ -30,12 +30,12 @@ use super::model::{Model, Outcome, Step, SubOutcome};
 use super::transcript::{
     Connection, Granted, Item, Moment, Reply, Request, Transcript, Verdict, Violation, fits,
 };
-use crate::history::{Received, Reply as Body, Request as Asked, SubReply};
+use crate::history::{Conn, Received, Reply as Body, Request as Asked, SubReply};
 
 /// See the module.
 pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
     let forwarded = Forwarded::of(transcript)?;
-    let named = named(&transcript.model);
+    let named = named(transcript);
     let mut used = HashMap::new();
     for connection in &transcript.connections {
         handshake(transcript, connection)?;
@@ -240,14 +240,37 @@ impl Answer<'_, '_> {
 /// Transactions by the requests that they name.
 pub(super) type Named<'m> = HashMap<Name, Vec<&'m Step>>;
 
-/// What was committed for each request.
-pub(super) fn named(model: &Model) -> Named<'_> {
+/// What was committed for each request. Where several connections of a session have given the same name, only what
+/// carries data, which says whose it is: anything else may belong to any of them.
+pub(super) fn named<'m>(transcript: &'m Transcript<'_>) -> Named<'m> {
+    let mut given: HashMap<Name, Conn> = HashMap::new();
+    let mut given_again: HashSet<Name> = HashSet::new();
+    for connection in &transcript.connections {
+        let Some(session) = connection.session() else {
+            continue;
+        };
+        for request in connection.requests().filter(|request| request.is_write()) {
+            let name = (session, request.xid);
+            let before = given.insert(name, connection.conn);
+            if before.is_some_and(|before| before != connection.conn) {
+                given_again.insert(name);
+            }
+        }
+    }
     let mut named = Named::new();
-    for step in model.steps() {
+    for step in transcript.model.steps() {
         let name = (step.header.session, step.header.cxid);
-        named.entry(name).or_default().push(step);
+        if !given_again.contains(&name) || says_whose(step) {
+            named.entry(name).or_default().push(step);
+        }
     }
     named
+}
+
+/// Whether a transaction sets data.
+fn says_whose(step: &Step) -> bool {
+    let entry = TxnEntry::decode(&step.bytes);
+    entry.is_ok_and(|entry| matches!(entry.txn, Txn::Create(_) | Txn::SetData { .. }))
 }
 
 /// What was committed for this one, for all that can be known.
