@@ -271,7 +271,12 @@ impl Chaos {
         let duration = self.ms(10..longest);
         self.note(format!("nothing is applied for {duration:?}"));
         self.world.gate.shut();
-        sleep(duration).await;
+        let until = Instant::now() + duration;
+        while Instant::now() < until {
+            sleep(Duration::from_millis(10)).await;
+            // Nobody else looks while the apply loop does not run.
+            self.world.look_out();
+        }
         self.world.gate.open();
         self.note("it is applied again");
     }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
 use crate::chaos::Chaos;
@@ -131,24 +131,26 @@ async fn play(world: &Rc<World>, rng: &mut Rng) -> Result<(), String> {
     let settled = timeout(LIMIT, async {
         let mut all = true;
         while let Some(settled) = clients.join_next().await {
-            // It says why in its panic; the history says how it came to that.
-            let settled = settled.map_err(|_| "a client could not make sense of an answer")?;
-            all &= settled;
+            all &= settled.map_err(told)?;
         }
         Ok::<bool, String>(all)
     });
-    let settled = settled.await;
+    let settled = settled.await.unwrap_or(Ok(false));
     director.ask(Act::Leave);
-    let settled = match settled {
-        Ok(settled) => Some(settled?),
-        Err(_) => None,
-    };
-    if !settled.unwrap_or(false) {
+    if !settled? {
         return Err(
             "nothing is wrong any more, and a client does not get its write done".to_owned(),
         );
     }
     at_rest(world).await
+}
+
+/// What a client says that could not make sense of an answer; the history says how it came to that.
+fn told(error: JoinError) -> String {
+    let panic = error.into_panic();
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a client: {}", text.unwrap_or("see its panic above"))
 }
 
 /// Nothing is kept for clients that are gone.

@@ -66,6 +66,7 @@ pub(crate) struct World {
     pub(crate) ensemble: EnsembleServer,
     pub(crate) service: Arc<Service>,
     pub(crate) gate: Gate,
+    overhearing: Arc<Overhearing>,
     conns: Cell<u32>,
     tasks: JoinSet<()>,
 }
@@ -124,8 +125,9 @@ impl World {
         let gate = Gate::default();
         let mut tasks = JoinSet::new();
         tasks.spawn_local(link.run());
-        // The apply loop is woken when the link is lost, so this is the moment, also before a gate that is shut.
-        let look_out = move || overhearing.note_losses();
+        // The apply loop is woken when the link is lost, so this is the moment.
+        let looks_out = Arc::clone(&overhearing);
+        let look_out = move || looks_out.note_losses();
         tasks.spawn_local(gate.clone().let_through(apply.run(), look_out));
         World {
             recorder,
@@ -133,6 +135,7 @@ impl World {
             ensemble,
             service,
             gate,
+            overhearing,
             conns: Cell::new(0),
             tasks,
         }
@@ -163,6 +166,11 @@ impl World {
     ) -> R {
         let done = self.ensemble.with(act).await;
         done.expect("the ensemble lives as long as the world")
+    }
+
+    /// Writes down what has happened to the link meanwhile.
+    pub(crate) fn look_out(&self) {
+        self.overhearing.note_losses();
     }
 
     /// Looks into the mirror and writes down what is there.
