@@ -52,7 +52,7 @@ pub(crate) fn median<T>(rounds: &[T], of: impl Fn(&T) -> f64) -> f64 {
 fn number(value: f64) -> String {
     match value {
         value if value.is_nan() => "-".to_owned(),
-        value if value == 0.0 || value.abs() >= 100.0 => format!("{value:.0}"),
+        value if value.fract() == 0.0 || value.abs() >= 100.0 => format!("{value:.0}"),
         value if value.abs() >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.3}"),
     }
