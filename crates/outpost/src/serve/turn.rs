@@ -60,20 +60,13 @@ pub(crate) fn take(
     unsent: &mut Vec<u8>,
 ) -> Result<Turn, Ended> {
     let began = clock::now();
-    if client.lease_ends().is_some_and(|ends| ends <= began) {
-        return Err(Ended::LeaseOver);
-    }
-    if service.clients.is_hold_over(began) {
-        return Err(Ended::HoldOver);
-    }
     let mut turn = Turn::default();
     let mut done = Done::default();
     {
         let guard = service.mirror.read();
-        // Under the guard: whoever is cut before another tree takes the place of this one never sees the other.
-        if client.is_cut() {
-            return Err(Ended::Cut);
-        }
+        // Under the guard: whoever is cut before another tree takes the place of this one never sees the other, and
+        // the guard may have been waited for.
+        may_be_served(service, client)?;
         let view = View {
             tree: &guard,
             watches: guard.watches(),
@@ -104,6 +97,20 @@ pub(crate) fn take(
         .unwrap_or(u64::MAX);
     worker.note_turn(done.received, done.sent, done.reads, ms);
     Ok(turn)
+}
+
+fn may_be_served(service: &Service, client: &Client) -> Result<(), Ended> {
+    let now = clock::now();
+    if client.is_cut() {
+        return Err(Ended::Cut);
+    }
+    if client.lease_ends().is_some_and(|ends| ends <= now) {
+        return Err(Ended::LeaseOver);
+    }
+    if service.clients.is_hold_over(now) {
+        return Err(Ended::HoldOver);
+    }
+    Ok(())
 }
 
 /// What was done in a turn.
