@@ -102,7 +102,11 @@ impl Apply {
         match event {
             Event::Snapshot(tree) => self.replace(*tree, None, guard),
             Event::Committed { bytes, .. } => self.commit(&bytes, guard),
-            Event::UpToDate { epoch, membership } => self.up_to_date(epoch, membership, guard),
+            Event::UpToDate {
+                epoch,
+                at,
+                membership,
+            } => self.up_to_date(epoch, at, membership, guard),
             Event::Synced => self.synced(guard),
             Event::Revalidated { session, valid } => {
                 let asked = self.shared.writes.revalidated(session);
@@ -238,7 +242,13 @@ impl Apply {
         }
     }
 
-    fn up_to_date(&mut self, epoch: u32, membership: Option<Bytes>, guard: &mut WriteGuard<'_>) {
+    fn up_to_date(
+        &mut self,
+        epoch: u32,
+        at: Instant,
+        membership: Option<Bytes>,
+        guard: &mut WriteGuard<'_>,
+    ) {
         self.shared
             .status
             .set_leader_before_3_5(membership.is_none());
@@ -250,11 +260,11 @@ impl Apply {
         self.end_hold();
         let lost = self.shared.writes.settle(epoch);
         self.give_up_on(&lost);
-        let attached = self.hold.attached(clock::now());
+        let attached = self.hold.attached(at);
         self.shared
             .status
             .attachments
-            .fetch_add(1, Ordering::Relaxed);
+            .fetch_add(1, Ordering::Release);
         self.shared.set_attachment(Some(attached.attachment));
         self.answers.attached(attached);
         let held = attached.held.is_some();
@@ -289,16 +299,19 @@ impl Apply {
     /// Returns until when clients are held, if they are.
     fn lost(&mut self, reason: &Lost, at: Instant) -> Option<Instant> {
         let until = self.hold.lost(at);
+        self.shared.writes.detach();
         match reason {
-            Lost::Truncated { .. } => self.give_up(GaveUp::BackInTime),
-            Lost::Diverged => self.give_up(GaveUp::Diverged),
             Lost::Stopped => self.give_up(GaveUp::Stopped),
+            Lost::Truncated { .. } => self.give_up(GaveUp::BackInTime),
+            // The link may have been lost for another reason before it could be left for this one.
+            _ if self.diverged || matches!(reason, Lost::Diverged) => {
+                self.give_up(GaveUp::Diverged);
+            }
             _ => self.end_hold(),
         }
         if !matches!(self.hold.standing(), Standing::Detached { .. }) {
             return None;
         }
-        self.shared.writes.detach();
         if let Some(until) = until {
             self.answers.held(until);
         }

@@ -227,6 +227,7 @@ impl Wire {
         self.take_events(upward).await?;
         let mut written = 0;
         let mut progress = Progress::new(began);
+        let attachments = shared.status.attachments();
         loop {
             if progress.show(self, shared) {
                 self.resume(upward);
@@ -239,7 +240,10 @@ impl Wire {
             if self.learner.output_len() > OUTPUT_BYTES_LIMIT {
                 return Err(Lost::Misbehaved("it does not read what it is sent".into()));
             }
+            // What waits may be of a session of which a lost link has left something: what has become of that is known
+            // when the apply thread is through with the history. Nothing is to overtake what was lost (P2).
             let has_room = self.learner.is_following()
+                && shared.status.attachments() != attachments
                 && self.learner.output_len() < OUTPUT_BYTES_MAX
                 && shared.writes.len() < shared.in_flight_max
                 && shared.writes.revalidations() < REVALIDATIONS_MAX;
@@ -247,7 +251,15 @@ impl Wire {
             let congested = self.asked.front().map(|asked| *asked + shared.sync_timeout);
             tokio::select! {
                 biased;
-                () = shared.give_up.notified() => return Err(shared.give_up_reason()),
+                () = shared.give_up.notified() => if let Some(lost) = shared.must_give_up() {
+                    return Err(lost);
+                },
+                // Ahead of reading: a master that always has something to say is answered nevertheless.
+                wrote = self.writer.write(&self.output[written..]), if written < self.output.len() => {
+                    let wrote = wrote?;
+                    shared.status.bytes_sent.fetch_add(wrote as u64, Ordering::Relaxed);
+                    written += wrote;
+                }
                 read = read_some(&mut self.reader, &mut self.input) => {
                     let read = read?;
                     shared.status.bytes_received.fetch_add(read as u64, Ordering::Relaxed);
@@ -259,17 +271,17 @@ impl Wire {
                     if shared.suspicion.lock().must_heal(clock::now()) {
                         return Err(Lost::Diverged);
                     }
-                }
-                wrote = self.writer.write(&self.output[written..]), if written < self.output.len() => {
-                    let wrote = wrote?;
-                    shared.status.bytes_sent.fetch_add(wrote as u64, Ordering::Relaxed);
-                    written += wrote;
+                    // Requests have their turn however much there is to read.
+                    if has_room && let Ok(request) = requests.try_recv() {
+                        self.submit_with_followers(request, upward, requests);
+                    }
                 }
                 request = requests.recv(), if has_room => match request {
                     Some(request) => self.submit_with_followers(request, upward, requests),
                     None => return Ok(()),
                 },
-                // What came back was counted as in flight until the apply thread had it.
+                // What came back was counted as in flight until the apply thread had it, and this life was not caught
+                // up before that.
                 () = shared.came_back.notified(), if !has_room => {}
                 () = sleep_until(deadline.into()) => return Err(self.learner.silence()),
                 () = sleep_until(congested.unwrap_or(deadline).into()), if congested.is_some() => {
@@ -342,8 +354,8 @@ impl Wire {
         let first = first_session(&table);
         if first.is_some() {
             self.learner.send_touches(table);
+            self.prove_touches(now, 1, first, upward);
         }
-        self.prove_touches(now, 1, first, upward);
         for revalidation in upward.shared.writes.take_unsent_revalidations() {
             self.revalidate(revalidation, upward);
         }
@@ -613,14 +625,16 @@ impl ApplyQueue {
 
     /// Waits for room, then queues. Fails only when the apply thread is gone.
     pub(crate) async fn push(&self, queued: Queued) -> Result<(), Lost> {
-        if queued.bytes > 0 {
-            match self.room.acquire_many(queued.bytes).await {
-                // Given back by the apply thread.
-                Ok(room) => room.forget(),
-                Err(_) => return Err(Lost::Stopped),
-            }
+        if queued.bytes == 0 {
+            return self.sender.send(queued).await.map_err(|_| Lost::Stopped);
         }
-        self.sender.send(queued).await.map_err(|_| Lost::Stopped)
+        let room = self.room.acquire_many(queued.bytes).await;
+        let room = room.map_err(|_| Lost::Stopped)?;
+        // Whoever stops waiting here gives the room back.
+        let sent = self.sender.send(queued).await;
+        // The apply thread does, from now on.
+        room.forget();
+        sent.map_err(|_| Lost::Stopped)
     }
 }
 

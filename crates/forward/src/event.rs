@@ -27,6 +27,8 @@ pub enum Event {
     UpToDate {
         /// The master's epoch.
         epoch: u32,
+        /// When that came: only afterwards is anything sent on this link.
+        at: Instant,
         /// Text of the membership that the master announced (3.5 and later).
         membership: Option<Bytes>,
     },

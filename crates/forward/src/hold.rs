@@ -28,6 +28,8 @@ pub enum Standing {
 pub struct Attached {
     /// Under which requests are forwarded from now on.
     pub attachment: Attachment,
+    /// When UPTODATE came. Whatever is asked on this link is asked later.
+    pub at: Instant,
     /// For how long clients were held; `None` if there were none to hold.
     pub held: Option<Duration>,
 }
@@ -56,23 +58,23 @@ impl Hold {
         self.standing
     }
 
-    /// The mirror has caught up. Whoever calls this has asked [`Hold::expired`] first.
-    pub fn attached(&mut self, now: Instant) -> Attached {
-        let attached = match self.standing {
-            Standing::Detached { attachment, since } => Attached {
-                attachment,
-                held: Some(now.saturating_duration_since(since)),
-            },
+    /// The mirror has caught up with an UPTODATE of this moment. Whoever calls this has asked [`Hold::expired`] first.
+    pub fn attached(&mut self, at: Instant) -> Attached {
+        let (attachment, held) = match self.standing {
+            Standing::Detached { attachment, since } => {
+                (attachment, Some(at.saturating_duration_since(since)))
+            }
             _ => {
                 self.attachments += 1;
-                Attached {
-                    attachment: Attachment(self.attachments),
-                    held: None,
-                }
+                (Attachment(self.attachments), None)
             }
         };
-        self.standing = Standing::Attached(attached.attachment);
-        attached
+        self.standing = Standing::Attached(attachment);
+        Attached {
+            attachment,
+            at,
+            held,
+        }
     }
 
     /// The link is gone. Returns until when clients are held, if there are any to hold.

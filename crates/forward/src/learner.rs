@@ -321,18 +321,20 @@ impl Learner {
         let Phase::Synchronizing(sync) = &mut self.phase else {
             return Ok(());
         };
-        let step = sync.handle_packet(packet, &mut self.events)?;
+        let step = sync.handle_packet(packet, self.now, &mut self.events)?;
         self.last_zxid = sync.last_zxid();
         let known = self.last_zxid.max(sync.master_zxid());
         self.leader_zxid = self.leader_zxid.max(known);
         let ack = QuorumPacket::new(PacketType::Ack, Zxid::of_epoch(self.epoch), None);
         match step {
             Step::More => {}
-            Step::NewLeader => self.send(&ack),
-            Step::UpToDate => {
+            Step::NewLeader | Step::Acknowledge => self.send(&ack),
+            Step::UpToDate | Step::Confirmed => {
                 self.settings.master_is_legacy = sync.is_legacy();
                 self.phase = Phase::Following;
-                self.send(&ack);
+                if step == Step::UpToDate {
+                    self.send(&ack);
+                }
             }
         }
         Ok(())
@@ -403,6 +405,10 @@ pub(crate) enum Step {
     NewLeader,
     /// UPTODATE is taken and wants its ACK; we follow from here.
     UpToDate,
+    /// UPTODATE is taken and wants its ACK, but the leader is not confirmed.
+    Acknowledge,
+    /// The leader of that UPTODATE is confirmed; we follow from here.
+    Confirmed,
 }
 
 /// The packet's data, which must not be null.

@@ -126,9 +126,13 @@ pub(crate) struct Shared {
     attachment: AtomicU64,
     /// The attachment has ended: what was made under it is to be dropped.
     pub(crate) released: Notify,
+    /// There may be a reason to give up this life of the link: see [`Shared::must_give_up`].
     pub(crate) give_up: Notify,
     /// Requests may have come back, so that others can be sent.
     pub(crate) came_back: Notify,
+    /// This process is shutting down.
+    stopped: AtomicBool,
+    /// The mirror differs from the leader's tree, and nobody has drawn the conclusion yet.
     diverged: AtomicBool,
     /// What the digests of late have shown.
     pub(crate) suspicion: Mutex<Suspicion>,
@@ -158,17 +162,36 @@ impl Shared {
         self.attachment.load(Ordering::Acquire) != 0
     }
 
-    /// Ends this life of the link because the mirror differs from the leader's tree.
+    /// Ends this life of the link because the mirror differs from the leader's tree. If it has ended already, the
+    /// next one starts over all the same.
     pub(crate) fn diverge(&self) {
         self.diverged.store(true, Ordering::Release);
         self.give_up.notify_one();
     }
 
-    pub(crate) fn give_up_reason(&self) -> Lost {
-        match self.diverged.swap(false, Ordering::AcqRel) {
-            true => Lost::Diverged,
-            false => Lost::Stopped,
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.give_up.notify_one();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Waits until this process is shutting down.
+    async fn stopped(&self) {
+        while !self.is_stopped() {
+            self.give_up.notified().await;
         }
+    }
+
+    /// Why this life of the link must end, if it must.
+    pub(crate) fn must_give_up(&self) -> Option<Lost> {
+        if self.is_stopped() {
+            return Some(Lost::Stopped);
+        }
+        let diverged = self.diverged.load(Ordering::Acquire);
+        diverged.then_some(Lost::Diverged)
     }
 }
 
@@ -212,6 +235,7 @@ impl Link {
             released: Notify::new(),
             give_up: Notify::new(),
             came_back: Notify::new(),
+            stopped: AtomicBool::new(false),
             diverged: AtomicBool::new(false),
             suspicion: Mutex::new(Suspicion::default()),
             in_flight_max: settings.in_flight_max,
@@ -272,7 +296,7 @@ impl Link {
 
     /// Detaches from the leader for good.
     pub fn stop(&self) {
-        self.shared.give_up.notify_one();
+        self.shared.stop();
     }
 }
 
@@ -343,7 +367,8 @@ impl LinkLife {
         thread::Builder::new().name("link".into()).spawn(move || {
             runtime.block_on(self.run());
             // The queue's senders go with the life and with the tasks it has left, so this thread comes to its end.
-            drop(runtime);
+            // A name that is being resolved is not waited for.
+            runtime.shutdown_background();
             if apply_thread.join().is_err() {
                 tracing::error!("the apply thread ended in a panic");
             }
@@ -364,8 +389,13 @@ impl LinkLife {
                 Some(_) => backoff.delay_up_to(RELIFE_LONGEST_HELD),
                 None => backoff.delay(),
             };
-            tokio::time::sleep(pause + self.reconnect_delay()).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause + self.reconnect_delay()) => {}
+                () = self.upward.shared.stopped() => break,
+            }
         }
+        // Whoever is held is let go.
+        self.tell_lost(Lost::Stopped, clock::now()).await;
     }
 
     /// One life of the link: how long it lasted, zero if that is no reason to come back at once, or `None` if there is to be no other.
@@ -399,6 +429,8 @@ impl LinkLife {
             matches!(lost, Lost::Behind { .. } | Lost::Hole { .. }).then_some(candidate);
         let (stopped, starts_over) = (matches!(lost, Lost::Stopped), lost.starts_over());
         heritage.held_until = self.mourn(lost).await;
+        // Also where that was only found when the link was gone already.
+        let starts_over = shared.diverged.swap(false, Ordering::AcqRel) || starts_over;
         // A mirror that must not be continued stays so until a snapshot has taken its place.
         let replaced = shared.status.snapshots() > snapshots;
         heritage.start_over = starts_over || (heritage.start_over && !replaced);
@@ -467,11 +499,7 @@ impl LinkLife {
             let serves = shared.serves();
             tokio::select! {
                 wire = &mut seeking => return wire,
-                () = shared.give_up.notified() => match shared.give_up_reason() {
-                    Lost::Stopped => return None,
-                    // Meant for the link that is gone already.
-                    _ => continue,
-                },
+                () = shared.stopped() => return None,
                 // While clients are held their requests wait. Otherwise whatever comes was made under a link that
                 // is gone for good.
                 request = self.requests.recv(), if !serves => drop(request?),
@@ -499,14 +527,15 @@ impl LinkLife {
         }
         let at = clock::now();
         if followed.is_some() {
+            // That of an earlier loss goes with its set.
+            self.hold_timer = JoinSet::new();
             self.watch_the_hold(at + self.settings.hold);
         }
-        let (done, applied) = oneshot::channel();
-        let reason = lost;
-        let queued = Queued::new(Event::Lost { reason, at, done });
-        self.upward.apply.push(queued).await.ok()?;
-        // An error means that the apply thread is gone, and with it everything to wait for.
-        let held_until = applied.await.ok()??;
+        let held_until = self.tell_lost(lost, at).await?;
+        if self.hold_timer.is_empty() {
+            // It had been followed too shortly for clients to be served when it was lost.
+            self.watch_the_hold(held_until);
+        }
         let left = held_until.saturating_duration_since(clock::now());
         tracing::info!(
             clients = connected,
@@ -514,6 +543,15 @@ impl LinkLife {
             "clients are held: reads and watches go on, what is meant for the leader waits"
         );
         Some(held_until)
+    }
+
+    /// Waits until the apply thread has taken notice, behind everything that came before.
+    async fn tell_lost(&self, reason: Lost, at: Instant) -> Option<Instant> {
+        let (done, applied) = oneshot::channel();
+        let queued = Queued::new(Event::Lost { reason, at, done });
+        self.upward.apply.push(queued).await.ok()?;
+        // An error means that the apply thread is gone, and with it everything to wait for.
+        applied.await.ok()?
     }
 
     /// Ends the hold in time (P8). The apply thread does it; where that is busy, connections are told the limit.
@@ -525,8 +563,6 @@ impl LinkLife {
         if self.settings.hold.is_zero() {
             return self.upward.answers.hold_over();
         }
-        // What waited for an earlier hold to end goes with its set.
-        self.hold_timer = JoinSet::new();
         let (answers, apply) = (Arc::clone(&self.upward.answers), self.upward.apply.clone());
         self.hold_timer.spawn(async move {
             tokio::time::sleep_until(until.into()).await;

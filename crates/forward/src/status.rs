@@ -343,8 +343,9 @@ impl LinkStatus {
         self.requests_forwarded.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whoever sees an attachment counted also sees what was settled before it.
     pub(crate) fn attachments(&self) -> u64 {
-        self.attachments.load(Ordering::Relaxed)
+        self.attachments.load(Ordering::Acquire)
     }
 
     pub(crate) fn note_leader_zxid(&self, zxid: Zxid) {

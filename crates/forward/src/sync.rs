@@ -6,9 +6,13 @@
 //!
 //! Nothing is handed on before it is known to be committed (P1). A leader that has just been elected sends its
 //! history before a quorum has confirmed it, and should it fail then, the end of that history may never have
-//! happened. UPTODATE says that it is confirmed; so does a transaction of the leader's own epoch.
+//! happened. UPTODATE says that it is confirmed; so does a transaction of the leader's own epoch. Leaders of 3.3 send
+//! UPTODATE earlier than that. As long as they are not confirmed their NEWLEADER is a proposal like others, and so
+//! it comes a second time, behind the history; then only their first PING says it. (Until 3.4.5 NEWLEADER may come
+//! twice too, but UPTODATE waits.)
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use outpost_mirror::{Tree, TreeBuilder};
@@ -45,9 +49,13 @@ pub(crate) struct Sync {
     membership: Option<Bytes>,
     /// NEWLEADER has come.
     newleader: bool,
+    /// UPTODATE has come, and does not say that the leader is confirmed.
+    uptodate: bool,
+    /// Master of 3.3: NEWLEADER came once more, so a quorum has yet to confirm it.
+    unconfirmed: bool,
     /// History that waits for the leader to be confirmed, and its bytes.
-    unconfirmed: VecDeque<Event>,
-    unconfirmed_bytes: usize,
+    history: VecDeque<Event>,
+    history_bytes: usize,
 }
 
 /// What the history is applied to.
@@ -80,8 +88,10 @@ impl Sync {
             proposals: VecDeque::new(),
             membership: None,
             newleader: legacy,
-            unconfirmed: VecDeque::new(),
-            unconfirmed_bytes: 0,
+            uptodate: false,
+            unconfirmed: false,
+            history: VecDeque::new(),
+            history_bytes: 0,
         }
     }
 
@@ -149,6 +159,7 @@ impl Sync {
     pub(crate) fn handle_packet(
         &mut self,
         packet: QuorumPacket,
+        now: Instant,
         events: &mut VecDeque<Event>,
     ) -> Result<Step, Lost> {
         match packet.packet_type() {
@@ -160,6 +171,9 @@ impl Sync {
                 let (_, bytes) = split_activation(data_of(packet, "INFORMANDACTIVATE")?)?;
                 self.informed(bytes, events)?;
             }
+            Some(PacketType::NewLeader) if self.is_repeated(&packet) => {
+                self.unconfirmed = self.legacy;
+            }
             Some(PacketType::NewLeader) => {
                 self.expect_at_end(&packet, false)?;
                 self.newleader = true;
@@ -169,24 +183,44 @@ impl Sync {
             }
             Some(PacketType::UpToDate) => {
                 self.expect_at_end(&packet, true)?;
-                self.confirm(events);
-                events.push_back(Event::UpToDate {
-                    epoch: self.epoch,
-                    membership: self.membership.take(),
-                });
+                if self.unconfirmed {
+                    self.uptodate = true;
+                    return Ok(Step::Acknowledge);
+                }
+                self.finish(now, events);
                 return Ok(Step::UpToDate);
             }
-            // A PING must not be answered yet: the master wants its ACK to be the next packet.
-            Some(PacketType::Ping) => {}
+            // Not to be answered yet: the master wants its ACK to be the next packet. It is sent by leaders in office.
+            Some(PacketType::Ping) => self.unconfirmed = false,
             _ => tracing::debug!(kind = packet.kind, "packet ignored during synchronisation"),
         }
+        if self.uptodate && !self.unconfirmed {
+            self.finish(now, events);
+            return Ok(Step::Confirmed);
+        }
         Ok(Step::More)
+    }
+
+    /// Nothing is missing, and all of it is confirmed.
+    fn finish(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        self.confirm(events);
+        events.push_back(Event::UpToDate {
+            epoch: self.epoch,
+            at: now,
+            membership: self.membership.take(),
+        });
+    }
+
+    /// Whether this is NEWLEADER as a proposal. Its ACK is one that the master gets anyway.
+    fn is_repeated(&self, packet: &QuorumPacket) -> bool {
+        let begun = !matches!(self.base, Base::Unknown);
+        begun && self.newleader && !self.uptodate && packet.zxid == Zxid::of_epoch(self.epoch)
     }
 
     /// NEWLEADER and UPTODATE come once each, in this order, and end what DIFF, TRUNC or SNAP began.
     fn expect_at_end(&self, packet: &QuorumPacket, after_newleader: bool) -> Result<(), Lost> {
         let begun = !matches!(self.base, Base::Unknown);
-        match begun && self.newleader == after_newleader {
+        match begun && !self.uptodate && self.newleader == after_newleader {
             true => Ok(()),
             false => Err(unexpected(packet, "out of its place")),
         }
@@ -279,11 +313,11 @@ impl Sync {
                 tree.replay(&TxnEntry::decode(&bytes)?);
             }
             Base::Mirror => {
-                self.unconfirmed_bytes += bytes.len();
-                self.unconfirmed.push_back(Event::committed(&header, bytes));
+                self.history_bytes += bytes.len();
+                self.history.push_back(Event::committed(&header, bytes));
                 if zxid.epoch() == self.epoch {
                     self.confirm(events);
-                } else if self.unconfirmed_bytes > UNCONFIRMED_BYTES_MAX {
+                } else if self.history_bytes > UNCONFIRMED_BYTES_MAX {
                     return Err(Lost::LongHistory(UNCONFIRMED_BYTES_MAX));
                 }
             }
@@ -299,13 +333,14 @@ impl Sync {
 
     /// What has come is committed: it is handed on.
     fn confirm(&mut self, events: &mut VecDeque<Event>) {
+        self.unconfirmed = false;
         if matches!(self.base, Base::Fuzzy(_))
             && let Base::Fuzzy(tree) = std::mem::replace(&mut self.base, Base::Mirror)
         {
             events.push_back(Event::Snapshot(tree));
         }
-        events.append(&mut self.unconfirmed);
-        self.unconfirmed_bytes = 0;
+        events.append(&mut self.history);
+        self.history_bytes = 0;
     }
 }
 

@@ -295,9 +295,9 @@ impl Writes {
         orphans
     }
 
-    /// Takes out everything: nobody is held any more.
+    /// Takes out everything that a lost link has left: nobody is held any more. What has been sent on a link that was
+    /// made since keeps its place in line, since its answers will come.
     pub fn abandon(&self) -> Vec<Pending> {
-        self.detach();
         let mut given_up = self.take_orphans();
         let mut lines = self.lines.lock();
         let syncs = std::mem::take(&mut lines.unsent_syncs);
@@ -581,6 +581,7 @@ mod tests {
     fn p5_what_was_given_up_on_when_the_hold_ended_is_remembered_too() {
         let writes = following();
         writes.register(pending(7, 1));
+        writes.detach();
         assert_eq!(writes.abandon(), [pending(7, 1)]);
         assert_eq!(answered(&writes, &header(8, 8)), Answer::default());
         writes.settle(EPOCH);
@@ -703,6 +704,28 @@ mod tests {
     }
 
     #[test]
+    fn p5_giving_up_what_an_old_link_has_left_takes_nothing_from_the_new_one() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.register_syncs([sync(7, 2)]);
+        writes.detach();
+        // The link thread has seen UPTODATE; the apply thread finds that the hold was over.
+        let now = Instant::now();
+        writes.register_proof(now);
+        writes.register_revalidation(Revalidation {
+            session: SessionId(9),
+            timeout_ms: 4000,
+            origin: None,
+        });
+        assert_eq!(writes.abandon(), [pending(7, 1), sync(7, 2)]);
+        writes.settle(EPOCH);
+        writes.register_syncs([sync(8, 1)]);
+        assert_eq!(writes.synced().unwrap().proves, Some(now));
+        assert_eq!(writes.synced().unwrap().waiting, [sync(8, 1)]);
+        assert!(writes.revalidated(SessionId(9)).is_some());
+    }
+
+    #[test]
     fn p6_nothing_is_kept_when_nobody_is_held() {
         let writes = following();
         writes.register(pending(7, 1));
@@ -712,6 +735,7 @@ mod tests {
             timeout_ms: 4000,
             origin: Some(Origin(9)),
         });
+        writes.detach();
         assert_eq!(writes.abandon(), [pending(7, 1), sync(7, 2)]);
         assert!(writes.is_empty());
         assert_eq!(writes.synced(), None);

@@ -161,6 +161,71 @@ fn a_master_known_to_be_of_3_3_is_told_our_last_zxid_at_once() {
 }
 
 #[test]
+fn p1_uptodate_of_a_master_of_3_3_that_is_not_confirmed_waits_for_its_first_ping() {
+    let settings = Settings {
+        master_is_legacy: true,
+        ..observer(z(2, 3))
+    };
+    let newleader = || packet(PacketType::NewLeader, z(3, 0), None);
+    let script = [
+        newleader(),
+        diff(z(2, 4)),
+        proposal(z(2, 4), &create("/b", -1)),
+        commit(z(2, 4)),
+        // It waits for its acknowledgements, like any other proposal.
+        newleader(),
+        up_to_date(),
+    ];
+    check(
+        settings.clone(),
+        &script,
+        expect![[r#"
+        sends ObserverInfo 0x200000003 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends Ack 0x300000000 null
+        synchronizes
+    "#]],
+    );
+    let confirmed = [&script[..], &[ping(z(3, 0)), ping(z(3, 0))]].concat();
+    check(
+        settings.clone(),
+        confirmed,
+        expect![[r#"
+        sends ObserverInfo 0x200000003 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends Ack 0x300000000 null
+        committed 0x200000004 Create
+        up to date
+        sends Ping 0x300000000 []
+        follows, leader at 0x300000000
+    "#]],
+    );
+    let in_office = [&script[..], &[inform(z(3, 1), &delete("/b"))]].concat();
+    check(
+        settings.clone(),
+        in_office,
+        expect![[r#"
+        sends ObserverInfo 0x200000003 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends Ack 0x300000000 null
+        committed 0x200000004 Create
+        committed 0x300000001 Delete
+        up to date
+        follows, leader at 0x300000001
+    "#]],
+    );
+    let early = [&script[..5], &[ping(z(3, 0)), up_to_date()]].concat();
+    check(
+        settings,
+        early,
+        expect![[r#"
+        sends ObserverInfo 0x200000003 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends Ack 0x300000000 null
+        committed 0x200000004 Create
+        up to date
+        follows, leader at 0x200000004
+    "#]],
+    );
+}
+
+#[test]
 fn a_stale_master_of_3_3_is_refused_too() {
     let script = [packet(PacketType::NewLeader, z(1, 9), None)];
     check(

@@ -1,314 +1,24 @@
-//! A whole link, with its threads, against a master that follows a script on a real socket.
+//! The lives of a link, one after the other. What happens to clients that are held meanwhile stands in `holding.rs`.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use outpost_forward::losses::{CaughtUp, Outcome};
+use outpost_forward::network::{Connecting, LinkStream, Network};
 use outpost_forward::recorder::Direction;
-use outpost_forward::{
-    Answers, Attached, Attachment, Candidates, GaveUp, Link, LinkSettings, Origin, Pending,
-    Request, Tally, View,
-};
-use outpost_mirror::{Applied, Mirror, Tree, TreeOptions, WatchEvent, WatcherId};
-use outpost_wire::membership::Membership;
-use outpost_wire::quorum::{ForwardedRequest, PacketType, QuorumPacket};
-use outpost_wire::{OpCode, ServerId, SessionId, Xid, Zxid};
+use outpost_forward::{Origin, Tally};
+use outpost_wire::quorum::{PacketType, QuorumPacket};
+use outpost_wire::{OpCode, Zxid};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::master::*;
-use crate::script::{Step, bytes_of};
-
-/// How long something may take that should come at once.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// Whoever this is has left.
-const GONE: Origin = Origin(404);
-
-/// A leader whose every connection is one that the test has accepted.
-struct Master {
-    listener: TcpListener,
-}
-
-impl Master {
-    fn new() -> Master {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        Master { listener }
-    }
-
-    fn members(&self) -> Membership {
-        let port = self.listener.local_addr().expect("bound").port();
-        Membership::parse(format!("server.3=127.0.0.1:{port}:1:participant").as_bytes())
-            .expect("members")
-    }
-
-    /// The next life of the link, registered: the connection, and the zxid that it presents.
-    fn accept(&self, epoch: i64) -> (Connection, Zxid) {
-        let (stream, _) = self.listener.accept().expect("a learner");
-        stream.set_read_timeout(Some(LIMIT)).expect("set");
-        let mut connection = Connection {
-            stream,
-            input: BytesMut::new(),
-        };
-        let hello = connection.expect(PacketType::ObserverInfo);
-        assert_eq!(hello.zxid, Zxid::ZERO);
-        connection.say([leader_info(epoch)]);
-        let presented = connection.expect(PacketType::AckEpoch).zxid;
-        (connection, presented)
-    }
-}
-
-struct Connection {
-    stream: TcpStream,
-    input: BytesMut,
-}
-
-impl Connection {
-    fn say(&mut self, steps: impl IntoIterator<Item = Step>) {
-        for step in steps {
-            let bytes = match step {
-                Step::Packet(packet) => bytes_of(&packet),
-                Step::Bytes(bytes) => bytes,
-                _ => unreachable!("masters send packets and bytes"),
-            };
-            self.stream.write_all(&bytes).expect("sent");
-        }
-    }
-
-    /// The next packet; `None` when the learner has closed the connection.
-    fn hear(&mut self) -> Option<QuorumPacket> {
-        loop {
-            if let Some(packet) = QuorumPacket::take(&mut self.input, 1 << 20).expect("a packet") {
-                return Some(packet);
-            }
-            let mut bytes = [0; 1024];
-            match self.stream.read(&mut bytes) {
-                Ok(0) => return None,
-                Ok(read) => self.input.extend_from_slice(&bytes[..read]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("the learner says nothing: {error}"),
-            }
-        }
-    }
-
-    fn expect(&mut self, kind: PacketType) -> QuorumPacket {
-        let packet = self.hear().expect("the learner goes on");
-        assert_eq!(packet.packet_type(), Some(kind));
-        packet
-    }
-
-    /// A synchronisation without a difference, both ACKs, and the answer to the first question.
-    fn follow(&mut self, last: i64) {
-        let epoch = last >> 32;
-        self.say([diff(last), new_leader(epoch)]);
-        self.confirm();
-        self.answer();
-    }
-
-    fn confirm(&mut self) {
-        self.expect(PacketType::Ack);
-        self.say([up_to_date()]);
-        self.expect(PacketType::Ack);
-        // With UPTODATE a link asks for a sign that comes behind everything else.
-        let request = self.expect(PacketType::Request).data.expect("data");
-        let request = ForwardedRequest::read(&request).expect("a request");
-        let (session, op) = (request.session, request.op);
-        assert_eq!((session, op), (SessionId::NONE, OpCode::Sync.code()));
-    }
-
-    fn answer(&mut self) {
-        self.say([packet(PacketType::Sync, 0, None)]);
-    }
-
-    /// As [`Connection::follow`], with a snapshot.
-    fn follow_snapshot(&mut self, last: i64) {
-        let epoch = last >> 32;
-        self.say([snap(last), tree(&[("/a", "x", 0)]), new_leader(epoch)]);
-        self.confirm();
-        self.answer();
-    }
-
-    /// Waits until the learner has closed the connection.
-    fn expect_end(&mut self) {
-        while self.hear().is_some() {}
-    }
-}
-
-/// Writes down what is handed up, and can be made to dawdle.
-struct Clerk {
-    attachment: AtomicU64,
-    log: mpsc::SyncSender<String>,
-    dawdles: AtomicBool,
-    touched: std::sync::Mutex<Vec<u8>>,
-}
-
-impl Clerk {
-    fn note(&self, what: String) {
-        // Fails when the test is over.
-        let _ = self.log.try_send(what);
-    }
-}
-
-impl Answers for Clerk {
-    fn attached(&self, attached: Attached) {
-        let before = self
-            .attachment
-            .swap(attached.attachment.0, Ordering::AcqRel);
-        let again = attached.held.is_some();
-        assert_eq!(again, before == attached.attachment.0);
-        self.note(if again { "attached again" } else { "attached" }.into());
-    }
-    fn held(&self, until: Instant) {
-        if until > Instant::now() {
-            self.note("held".into());
-        }
-    }
-    fn hold_over(&self) {}
-    fn gave_up(&self, why: GaveUp) {
-        self.note(format!("gave up: {why:?}"));
-    }
-    fn replaced(&self, tree: &Tree) {
-        // The first one replaces nothing.
-        if self.attachment.load(Ordering::Acquire) != 0 {
-            self.note(format!("replaced at {}", tree.last_zxid()));
-        }
-    }
-    fn fired(&self, _: WatcherId, _: &WatchEvent<'_>) {}
-    fn committed(&self, pending: &Pending, applied: &Applied, _: View<'_>) {
-        self.note(format!(
-            "committed cxid {} at {}",
-            pending.cxid, applied.zxid
-        ));
-    }
-    fn synced(&self, pending: &Pending, view: View<'_>) {
-        self.note(format!(
-            "synced cxid {} at {}",
-            pending.cxid,
-            view.tree.last_zxid()
-        ));
-    }
-    fn revalidated(&self, _: Origin, session: SessionId, valid: bool, _: View<'_>) {
-        self.note(format!("revalidated {session} {valid}"));
-    }
-    fn session_closed(&self, _: SessionId) {}
-    fn fate_unknown(&self, pending: &Pending) {
-        self.note(format!("unknown cxid {}", pending.cxid));
-    }
-    fn batch_done(&self) {
-        while self.dawdles.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-    fn touches_proven(&self, _: Instant) {
-        self.note("touches proven".into());
-    }
-    fn take_touched(&self, _: Instant, table: &mut Vec<u8>) {
-        table.append(&mut self.touched.lock().expect("not poisoned"));
-    }
-    fn is_there(&self, origin: Origin) -> bool {
-        origin != GONE
-    }
-    fn not_forwarded(&self, origin: Origin) {
-        self.note(format!("not forwarded for {}", origin.0));
-    }
-}
-
-/// A link to the scripted master.
-struct Running {
-    link: Link,
-    thread: Option<JoinHandle<()>>,
-    mirror: Arc<Mirror>,
-    clerk: Arc<Clerk>,
-    log: mpsc::Receiver<String>,
-}
-
-impl Running {
-    fn start(master: &Master) -> Running {
-        Running::start_with(master, |_| {})
-    }
-
-    fn start_with(master: &Master, adapt: impl FnOnce(&mut LinkSettings)) -> Running {
-        let mut settings = LinkSettings {
-            server_id: ServerId(10),
-            connect_timeout: LIMIT,
-            init_timeout: LIMIT,
-            sync_timeout: LIMIT,
-            silence_timeout: LIMIT,
-            hold: Duration::ZERO,
-            packet_bytes_max: 1 << 20,
-            retry_first: Duration::from_millis(1),
-            retry_longest: Duration::from_millis(5),
-            retry_longest_held: Duration::from_millis(5),
-            reconnect_delay: Duration::ZERO,
-            request_queue_max: 100,
-            in_flight_max: 100,
-            apply_queue_max: 100,
-            apply_queue_bytes_max: 1 << 20,
-            tree: TreeOptions::default(),
-        };
-        adapt(&mut settings);
-        let (sender, log) = mpsc::sync_channel(10_000);
-        let clerk = Arc::new(Clerk {
-            attachment: AtomicU64::new(0),
-            log: sender,
-            dawdles: AtomicBool::new(false),
-            touched: std::sync::Mutex::default(),
-        });
-        let mirror = Arc::new(Mirror::new());
-        let candidates = Candidates::new(master.members(), None, false);
-        let answers = Arc::clone(&clerk) as Arc<_>;
-        let (link, thread) =
-            Link::start(settings, candidates, Arc::clone(&mirror), answers).expect("threads");
-        Running {
-            link,
-            thread: Some(thread),
-            mirror,
-            clerk,
-            log,
-        }
-    }
-
-    /// The next that was handed up.
-    fn next(&self) -> String {
-        self.log
-            .recv_timeout(LIMIT)
-            .expect("something is handed up")
-    }
-
-    fn submit(&self, op: OpCode, cxid: i32) {
-        let attachment = Attachment(self.clerk.attachment.load(Ordering::Acquire));
-        let permit = self.link.try_reserve().expect("room");
-        permit.submit(Request::Forward {
-            attachment,
-            pending: Pending {
-                origin: Origin(1),
-                session: SessionId(5),
-                cxid: Xid(cxid),
-                op,
-            },
-            body: Bytes::from_static(b"body"),
-            authinfo: None,
-        });
-    }
-
-    fn last_zxid(&self) -> Zxid {
-        self.mirror.read().last_zxid()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.clerk.dawdles.store(false, Ordering::Relaxed);
-        self.link.stop();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking());
-        }
-    }
-}
+use crate::running::*;
+use crate::script::{Step, bytes_of_step};
 
 #[test]
 fn p1_the_next_life_presents_what_the_last_one_has_applied() {
@@ -400,11 +110,7 @@ fn p1_a_leader_of_an_epoch_that_is_over_is_not_followed() {
         ["attached", "gave up: HoldOver"]
     );
     // A deposed leader answers, and is left before it is told anything.
-    let (stream, _) = master.listener.accept().expect("a learner");
-    let mut connection = Connection {
-        stream,
-        input: BytesMut::new(),
-    };
+    let mut connection = master.connection();
     connection.expect(PacketType::ObserverInfo);
     connection.say([leader_info(4)]);
     assert_eq!(connection.hear(), None);
@@ -444,24 +150,21 @@ fn p5_requests_in_flight_are_answered_by_their_transactions_and_unknown_when_the
     let (mut connection, _) = master.accept(5);
     connection.follow(z(5, 3));
     assert_eq!(running.next(), "attached");
-    running.submit(OpCode::SetData, 6);
-    let request = connection.expect(PacketType::Request);
-    let data = request.data.expect("a request has data");
-    let request = ForwardedRequest::read(&data).expect("a request");
-    assert_eq!(request.cxid, Xid(6));
+    running.submit_for(Origin(6), 5, OpCode::SetData, 6);
+    assert_eq!(connection.asked(), "SetData 6 of 0x5");
 }
 
 #[test]
 fn p9_a_mirror_that_cannot_keep_up_leaves_before_the_leader_queues_for_it() {
     let master = Master::new();
-    let running = Running::start_with(&master, |settings| {
+    let mut running = Running::start_with(&master, |settings| {
         settings.sync_timeout = Duration::from_millis(400);
         settings.apply_queue_max = 10;
     });
     let (mut connection, _) = master.accept(5);
     connection.follow_snapshot(z(5, 2));
     assert_eq!(running.next(), "attached");
-    running.clerk.dawdles.store(true, Ordering::Relaxed);
+    running.dawdle(true);
     let began = Instant::now();
     let mut next = z(5, 3);
     // The learner reads on, or is gone: this never waits for long.
@@ -470,20 +173,21 @@ fn p9_a_mirror_that_cannot_keep_up_leaves_before_the_leader_queues_for_it() {
         assert!(began.elapsed() < LIMIT, "it neither keeps up nor leaves");
         std::thread::sleep(Duration::from_millis(1));
     }
-    running.clerk.dawdles.store(false, Ordering::Relaxed);
+    running.dawdle(false);
     assert_eq!(running.next(), "gave up: HoldOver");
     // It comes back with all that it had taken.
     let (mut connection, presented) = master.accept(5);
     assert!(presented > Zxid(z(5, 10)), "{presented}");
     connection.follow(presented.0);
     assert_eq!(running.next(), "attached");
+    // What was not queued any more has given its room back (P6).
+    running.stop();
+    let kept = &running.link.status().apply_queue_bytes;
+    assert_eq!(kept.load(Ordering::Relaxed), 0);
 }
 
 fn bytes_of_inform(zxid: i64) -> Vec<u8> {
-    match inform(zxid, &failed()) {
-        Step::Packet(packet) => bytes_of(&packet),
-        _ => unreachable!("INFORM is a packet"),
-    }
+    bytes_of_step(&inform(zxid, &failed()))
 }
 
 #[test]
@@ -502,6 +206,144 @@ fn p6_a_link_that_is_told_to_stop_leaves_its_master_and_ends() {
         1,
         "somebody still holds the mirror"
     );
+}
+
+#[test]
+fn p6_a_link_that_is_told_to_stop_ends_in_whatever_state_it_is() {
+    // Nobody listens.
+    let master = Master::new();
+    let mut running = Running::start(&master);
+    drop(master);
+    running.stop();
+
+    // A master takes the connection and says nothing.
+    let master = Master::new();
+    let mut running = Running::start(&master);
+    let _connection = master.connection();
+    running.stop();
+
+    // It begins a DIFF; a snapshot.
+    for step in [diff(z(5, 2)), snap(z(5, 2))] {
+        let master = Master::new();
+        let mut running = Running::start(&master);
+        let (mut connection, _) = master.accept(5);
+        connection.say([step]);
+        running.stop();
+    }
+
+    // Between two lives.
+    let master = Master::new();
+    let mut running = Running::start_with(&master, |settings| {
+        settings.reconnect_delay = LIMIT * 1_000;
+    });
+    drop(master.accept(5));
+    running.wait_for_losses(1);
+    running.stop();
+}
+
+#[test]
+fn p8_clients_that_are_held_are_let_go_when_the_link_is_told_to_stop() {
+    for synchronizes in [false, true] {
+        let master = Master::new();
+        let mut running = Running::holding(&master);
+        let (mut connection, _) = master.accept(5);
+        connection.follow_snapshot(z(5, 2));
+        assert_eq!(running.next(), "attached");
+        drop(connection);
+        running.wait_for_losses(1);
+        let connection = synchronizes.then(|| master.accept(5));
+        running.stop();
+        assert_eq!(running.next(), "gave up: Stopped");
+        drop(connection);
+    }
+}
+
+#[test]
+fn a_master_that_always_has_something_to_say_is_answered_and_asked_all_the_same() {
+    let flood = Arc::new(Flood::default());
+    let running = Running::in_network(Arc::clone(&flood) as Arc<dyn Network>);
+    assert_eq!(running.next(), "attached");
+    running.submit(OpCode::SetData, 1);
+    until("the request is sent", || {
+        let mut sent = BytesMut::from(&flood.sent.lock().expect("not poisoned")[..]);
+        let packets = std::iter::from_fn(|| QuorumPacket::take(&mut sent, 1 << 20).ok()?);
+        let mut requests = packets.filter(|packet| {
+            let request = packet.packet_type() == Some(PacketType::Request);
+            request
+                && !packet
+                    .data
+                    .as_deref()
+                    .unwrap_or_default()
+                    .starts_with(&[0; 8])
+        });
+        requests.next().is_some()
+    });
+}
+
+/// A master from which there is always something to read, and which takes whatever is written.
+#[derive(Default)]
+struct Flood {
+    sent: Arc<Mutex<Vec<u8>>>,
+}
+
+struct FloodStream {
+    says: Vec<u8>,
+    sent: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Network for Flood {
+    fn connect<'a>(&'a self, _: &'a str, _: u16) -> Connecting<'a> {
+        let last = z(5, 2);
+        let steps = [
+            leader_info(5),
+            snap(last),
+            tree(&[("/a", "x", 0)]),
+            new_leader(5),
+            up_to_date(),
+        ];
+        let says = steps.iter().flat_map(bytes_of_step).collect();
+        let sent = Arc::clone(&self.sent);
+        Box::pin(async move { Ok(Box::new(FloodStream { says, sent }) as Box<dyn LinkStream>) })
+    }
+}
+
+impl AsyncRead for FloodStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.says.is_empty() {
+            self.says = bytes_of_step(&ping(z(5, 2))).repeat(10);
+        }
+        let taken = self.says.len().min(buffer.remaining());
+        buffer.put_slice(&self.says[..taken]);
+        self.says.drain(..taken);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for FloodStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        // What is looked for comes early.
+        let mut sent = self.sent.lock().expect("not poisoned");
+        if sent.len() < 10 << 20 {
+            sent.extend_from_slice(bytes);
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Waits until it holds.

@@ -88,17 +88,29 @@ pub(crate) fn following(last_zxid: i64, rest: impl IntoIterator<Item = Step>) ->
     sync.into_iter().chain(rest).collect()
 }
 
-/// What a transaction does.
+/// What a transaction does, and whose it is: of session 5 with the cxid 1.
 pub(crate) struct Change {
     op: OpCode,
     txn: Txn<'static>,
+    name: (SessionId, Xid),
 }
 
 impl Change {
+    fn new(op: OpCode, txn: Txn<'static>) -> Change {
+        let name = (SessionId(5), Xid(1));
+        Change { op, txn, name }
+    }
+
+    /// The same, of another request.
+    pub(crate) fn of(self, session: i64, cxid: i32) -> Change {
+        let name = (SessionId(session), Xid(cxid));
+        Change { name, ..self }
+    }
+
     fn at(&self, zxid: i64) -> Vec<u8> {
         let header = TxnHeader {
-            session: SessionId(5),
-            cxid: Xid(1),
+            session: self.name.0,
+            cxid: self.name.1,
             zxid: Zxid(zxid),
             time: 1_700_000_000_000,
             kind: self.op.code(),
@@ -121,31 +133,23 @@ pub(crate) fn create(path: &'static str, nth: i32) -> Change {
         kind: CreateKind::Persistent,
         parent_cversion: nth,
     };
-    Change {
-        op: OpCode::Create,
-        txn: Txn::Create(create),
-    }
+    Change::new(OpCode::Create, Txn::Create(create))
 }
 
 pub(crate) fn delete(path: &'static str) -> Change {
-    Change {
-        op: OpCode::Delete,
-        txn: Txn::Delete {
-            path: BStr::new(path),
-        },
-    }
+    let path = BStr::new(path);
+    Change::new(OpCode::Delete, Txn::Delete { path })
 }
 
 pub(crate) fn set(path: &'static str, data: &'static str) -> Change {
     let (path, data) = (BStr::new(path), Some(data.as_bytes()));
-    Change {
-        op: OpCode::SetData,
-        txn: Txn::SetData {
-            path,
-            data,
-            version: 1,
-        },
-    }
+    let version = 1;
+    let txn = Txn::SetData {
+        path,
+        data,
+        version,
+    };
+    Change::new(OpCode::SetData, txn)
 }
 
 pub(crate) fn reconfig(text: &'static str) -> Change {
@@ -157,12 +161,8 @@ pub(crate) fn reconfig(text: &'static str) -> Change {
 
 /// A request that failed: its transaction changes nothing.
 pub(crate) fn failed() -> Change {
-    Change {
-        op: OpCode::Error,
-        txn: Txn::Error {
-            error: ErrorCode::NO_NODE,
-        },
-    }
+    let error = ErrorCode::NO_NODE;
+    Change::new(OpCode::Error, Txn::Error { error })
 }
 
 /// The stream behind SNAP: session 9, and znodes as path, data, and how many children they ever had.

@@ -242,6 +242,15 @@ pub(crate) fn bytes_of(packet: &QuorumPacket) -> Vec<u8> {
     bytes
 }
 
+/// What a master sends with this step.
+pub(crate) fn bytes_of_step(step: &Step) -> Vec<u8> {
+    match step {
+        Step::Packet(packet) => bytes_of(packet),
+        Step::Bytes(bytes) => bytes.clone(),
+        _ => unreachable!("masters send packets and bytes"),
+    }
+}
+
 fn describe_end(learner: &Learner, lost: Option<&Lost>) -> String {
     match lost {
         Some(lost) if lost.starts_over() => format!("ends, to start over: {lost}"),

@@ -7,7 +7,9 @@ use outpost_forward::learner::Settings;
 use outpost_wire::quorum::PacketType;
 
 use crate::master::*;
-use crate::script::{INIT_TIMEOUT, Pieces, Run, SYNC_TIMEOUT, Step, check, observer};
+use crate::script::{
+    INIT_TIMEOUT, PACKET_BYTES_MAX, Pieces, Run, SYNC_TIMEOUT, Step, check, observer,
+};
 
 #[test]
 fn p1_an_empty_diff_leaves_the_last_zxid_where_it_was() {
@@ -307,6 +309,7 @@ fn p1_uptodate_before_newleader_is_refused() {
 
 #[test]
 fn p9_a_second_newleader_is_not_acknowledged() {
+    // Up to 3.4.5, of a leader that is not confirmed yet.
     let script = registered(
         6,
         [diff(z(5, 0x10)), new_leader(6), new_leader(6), up_to_date()],
@@ -315,11 +318,137 @@ fn p9_a_second_newleader_is_not_acknowledged() {
         observer(z(5, 0x10)),
         script,
         expect![[r#"
-            sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
-            sends AckEpoch 0x500000010 ffffffff
-            sends Ack 0x600000000 null
-            ends: the master broke the protocol: NewLeader out of its place
-        "#]],
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        sends Ack 0x600000000 null
+        sends Ack 0x600000000 null
+        up to date
+        follows, leader at 0x500000010
+    "#]],
+    );
+    // Of another epoch it is none.
+    let script = registered(6, [diff(z(5, 0x10)), new_leader(6), new_leader(7)]);
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        sends Ack 0x600000000 null
+        ends: the master broke the protocol: NewLeader out of its place
+    "#]],
+    );
+}
+
+#[test]
+fn p1_history_is_handed_on_when_a_quorum_has_confirmed_it_and_not_before() {
+    let history = [
+        diff(z(5, 0x12)),
+        proposal(z(5, 0x11), &create("/a", 1)),
+        commit(z(5, 0x11)),
+        proposal(z(5, 0x12), &failed()),
+        commit(z(5, 0x12)),
+    ];
+    // A leader that was elected, and whose quorum has yet to say so.
+    let mut script = registered(6, history);
+    script.push(new_leader(6));
+    check(
+        observer(z(5, 0x10)),
+        script.clone(),
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        sends Ack 0x600000000 null
+        synchronizes
+    "#]],
+    );
+    let confirmed = [script.clone(), vec![up_to_date()]].concat();
+    check(
+        observer(z(5, 0x10)),
+        confirmed,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        sends Ack 0x600000000 null
+        sends Ack 0x600000000 null
+        committed 0x500000011 Create
+        committed 0x500000012 Error
+        up to date
+        follows, leader at 0x500000012
+    "#]],
+    );
+    // It commits something of its own, which only a leader in office can.
+    let in_office = [script, vec![inform(z(6, 1), &failed())]].concat();
+    check(
+        observer(z(5, 0x10)),
+        in_office,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        sends Ack 0x600000000 null
+        committed 0x500000011 Create
+        committed 0x500000012 Error
+        committed 0x600000001 Error
+        synchronizes
+    "#]],
+    );
+}
+
+#[test]
+fn p6_more_history_than_may_wait_for_its_confirmation_is_fetched_as_a_snapshot() {
+    let long: &'static str = "x".repeat(PACKET_BYTES_MAX - 200).leak();
+    let proposals = (0x11..0x11 + 66).flat_map(|counter| {
+        let zxid = z(5, counter);
+        [proposal(zxid, &set("/a", long)), commit(zxid)]
+    });
+    let history = std::iter::once(diff(z(6, 0))).chain(proposals);
+    let script = registered(6, history);
+    let run = Run::of(observer(z(5, 0x10)), &script, Pieces::Packets);
+    assert!(
+        run.ended.starts_with("ends, to start over: "),
+        "{}",
+        run.ended
+    );
+    assert_eq!(run.events, [""; 0]);
+}
+
+#[test]
+fn a_master_that_asks_us_to_go_back_has_lost_history_or_is_behind_or_cannot_tell() {
+    let script = |ours: i64| registered(5, [trunc(ours - 1)]);
+    // The leader.
+    check(
+        observer(z(5, 0x10)),
+        script(z(5, 0x10)),
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        ends, to start over: the leader's history ends at 0x50000000f, ours at 0x500000010: it has lost transactions that clients have seen; starting over from a snapshot
+    "#]],
+    );
+    // A follower: another master will do.
+    let of_a_follower = Settings {
+        master: None,
+        ..observer(z(5, 0x10))
+    };
+    check(
+        of_a_follower,
+        script(z(5, 0x10)),
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        ends: the master is behind: its history ends at 0x50000000f, ours at 0x500000010
+    "#]],
+    );
+    // A snapshot that was taken before the epoch's first transaction, a leader of 3.4.
+    let fresh = registered(5, [trunc(z(4, 0x99))]);
+    check(
+        observer(z(5, 0)),
+        fresh,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000000 ffffffff
+        ends, to start over: the master cannot continue from 0x500000000: starting over from a snapshot
+    "#]],
     );
 }
 

@@ -32,7 +32,7 @@ pub struct Clients {
     began: Instant,
     /// The link is lost, and clients are served until then; 0 while it is there, or nobody is served.
     held_until: AtomicU64,
-    /// When the link was attached last.
+    /// When the link said UPTODATE last: what was asked through it was sent later.
     attached: Mutex<Option<Instant>>,
     leases: Leases,
     /// Given something in the present batch.
@@ -294,7 +294,7 @@ fn refuse(state: &mut ClientState, xid: Xid, error: ErrorCode, close: bool, zxid
 
 impl Answers for Clients {
     fn attached(&self, attached: Attached) {
-        *self.attached.lock() = Some(clock::now());
+        *self.attached.lock() = Some(attached.at);
         self.held_until.store(0, Ordering::Release);
         self.attachment
             .store(attached.attachment.0, Ordering::Release);
@@ -537,6 +537,7 @@ mod tests {
             let attachment = Attachment(1);
             clients.attached(Attached {
                 attachment,
+                at: clock::now(),
                 held: None,
             });
             assert_eq!(mode(&clients), Mode::Everybody(attachment));
