@@ -223,11 +223,11 @@ impl Wire {
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<(), Lost> {
         let shared = &*upward.shared;
-        // What came together with the answer to OBSERVERINFO.
+        let attachments = shared.status.attachments();
+        // What came together with the answer to OBSERVERINFO: all of the synchronisation, from a master of 3.3.
         self.take_events(upward).await?;
         let mut written = 0;
         let mut progress = Progress::new(began);
-        let attachments = shared.status.attachments();
         loop {
             if progress.show(self, shared) {
                 self.resume(upward);
@@ -535,8 +535,14 @@ impl Wire {
         self.send_sync(first.session, first.cxid, upward);
     }
 
-    /// The leader looks neither at the path nor at the session's rights.
+    /// The leader looks neither at the path nor at the session's rights. It would take this link for the owner of a
+    /// session that has none, which the session's client may have taken elsewhere: so the question is nobody's, but for
+    /// old leaders, which write a line in their log for each that is.
     fn send_sync(&mut self, session: SessionId, cxid: Xid, upward: &Upward) {
+        let session = match upward.shared.status.leader_is_before_3_5() {
+            true => session,
+            false => SessionId::NONE,
+        };
         upward.shared.status.note_asked();
         self.asked.push_back(clock::now());
         self.learner.submit(&Forwarded {

@@ -211,6 +211,32 @@ fn p2_a_lost_sync_is_answered_before_a_later_write_of_its_session_that_the_histo
 }
 
 #[test]
+fn p2_a_sync_makes_this_link_the_owner_of_nobodys_session() {
+    let master = Master::new();
+    let running = Running::holding(&master);
+    let (mut connection, _) = master.accept(5);
+    // A leader since 3.5.
+    let new_leader = |epoch| {
+        let membership = b"server.1=a:1:2;3\nversion=0";
+        packet(PacketType::NewLeader, z(epoch, 0), Some(membership))
+    };
+    connection.say([snap(LAST), tree(&[("/a", "x", 0)]), new_leader(5)]);
+    connection.confirm();
+    connection.answer();
+    assert_eq!(running.next(), "attached");
+    running.submit(OpCode::Sync, 1);
+    assert_eq!(connection.asked(), "Sync 1 of 0x0");
+    drop(connection);
+    let (mut connection, _) = master.accept(6);
+    running.clerk.touch(9);
+    connection.say([diff(LAST), new_leader(6)]);
+    connection.confirm();
+    assert_eq!(connection.asked(), "Ping 0x9");
+    assert_eq!(connection.asked(), "Sync 0 of 0x0", "proves the touch");
+    assert_eq!(connection.asked(), "Sync 1 of 0x0", "the lost one");
+}
+
+#[test]
 fn what_a_client_that_came_back_was_waiting_for_is_asked_again() {
     let master = Master::new();
     let (running, mut connection) = attached(&master);

@@ -242,6 +242,25 @@ fn p6_a_link_that_is_told_to_stop_ends_in_whatever_state_it_is() {
 }
 
 #[test]
+fn a_master_of_3_3_that_says_everything_at_once_is_asked_like_any_other() {
+    let master = Master::new();
+    let running = Running::start(&master);
+    let mut connection = master.connection();
+    connection.expect(PacketType::ObserverInfo);
+    connection.say([
+        packet(PacketType::NewLeader, z(2, 3), None),
+        snap(z(2, 3)),
+        tree(&[("/a", "x", 0)]),
+        up_to_date(),
+    ]);
+    connection.expect(PacketType::Ack);
+    assert_eq!(connection.asked(), "Sync 0 of 0x0");
+    assert_eq!(running.next(), "attached");
+    running.submit(OpCode::SetData, 1);
+    assert_eq!(connection.asked(), "SetData 1 of 0x5");
+}
+
+#[test]
 fn p8_clients_that_are_held_are_let_go_when_the_link_is_told_to_stop() {
     for synchronizes in [false, true] {
         let master = Master::new();

@@ -75,9 +75,8 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn say(&mut self, steps: impl IntoIterator<Item = Step>) {
-        for step in steps {
-            self.stream.write_all(&bytes_of_step(&step)).expect("sent");
-        }
+        let bytes: Vec<u8> = steps.into_iter().flat_map(|s| bytes_of_step(&s)).collect();
+        self.stream.write_all(&bytes).expect("sent");
     }
 
     /// The next packet; `None` when the learner has closed the connection.
