@@ -374,6 +374,9 @@ impl Wire {
         self.learner.tell_time(clock::now());
         self.submit(first, upward);
         for _ in 1..REQUESTS_AT_ONCE {
+            if upward.shared.writes.revalidations() >= REVALIDATIONS_MAX {
+                break;
+            }
             match requests.try_recv() {
                 Ok(request) => self.submit(request, upward),
                 Err(_) => break,

@@ -455,3 +455,35 @@ fn p1_a_mirror_that_turns_out_to_differ_when_the_link_is_gone_already_is_fetched
     assert_eq!(running.next(), "replaced at 0x500000004");
     assert_eq!(running.next(), "attached");
 }
+
+#[test]
+fn p9_a_region_that_comes_back_at_once_asks_the_leader_after_a_few_hundred_sessions_at_a_time() {
+    const SESSIONS: i64 = 1_000;
+    const AT_ONCE: i64 = 256;
+    let master = Master::new();
+    let running = Running::start_with(&master, |settings| {
+        settings.request_queue_max = 2_000;
+        settings.in_flight_max = 10_000;
+    });
+    let (mut connection, _) = master.accept(5);
+    connection.follow_snapshot(LAST);
+    assert_eq!(running.next(), "attached");
+    for session in 0..SESSIONS {
+        running.revalidate(Origin(1), 1_000 + session);
+    }
+    let mut asked = 0;
+    while asked < SESSIONS {
+        let until = (asked + AT_ONCE).min(SESSIONS);
+        for session in asked..until {
+            assert_eq!(
+                connection.asked(),
+                format!("Revalidate {:#x}", 1_000 + session)
+            );
+        }
+        // Whatever was sent was sent ahead of the answer to this.
+        connection.say([ping(LAST)]);
+        connection.expect(PacketType::Ping);
+        connection.say((asked..until).map(|session| revalidated(1_000 + session, true)));
+        asked = until;
+    }
+}
