@@ -38,6 +38,8 @@ const OUTPUT_BYTES_LIMIT: usize = 16 << 20;
 const REQUESTS_AT_ONCE: usize = 256;
 /// REVALIDATEs that may be on their way: a leader is not to be flooded when the sessions of a whole region wake up.
 const REVALIDATIONS_MAX: usize = 256;
+/// How long the socket is given to show what it has when the master seems to have fallen silent.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 /// PINGs after which touches that were told to a follower have been told to the leader.
 const TOUCH_ROUNDS_OF_FOLLOWERS: u64 = 2;
 /// The body of a sync: the path `/`.
@@ -228,6 +230,7 @@ impl Wire {
         self.take_events(upward).await?;
         let mut written = 0;
         let mut progress = Progress::new(began);
+        let mut looked = false;
         loop {
             if progress.show(self, shared) {
                 self.resume(upward);
@@ -262,6 +265,7 @@ impl Wire {
                 }
                 read = read_some(&mut self.reader, &mut self.input) => {
                     let read = read?;
+                    looked = false;
                     shared.status.bytes_received.fetch_add(read as u64, Ordering::Relaxed);
                     let outcome = self.handle_input(upward);
                     // What came before the error is as good as ever.
@@ -283,7 +287,12 @@ impl Wire {
                 // What came back was counted as in flight until the apply thread had it, and this life was not caught
                 // up before that.
                 () = shared.came_back.notified(), if !has_room => {}
-                () = sleep_until(deadline.into()) => return Err(self.learner.silence()),
+                // A process that was stopped for a while finds its timers over before its sockets have been looked at.
+                () = sleep_until(deadline.into()), if !looked => {
+                    sleep(LAST_LOOK).await;
+                    looked = true;
+                }
+                () = sleep_until(deadline.into()), if looked => return Err(self.learner.silence()),
                 () = sleep_until(congested.unwrap_or(deadline).into()), if congested.is_some() => {
                     return Err(Lost::Congested(shared.sync_timeout));
                 }
