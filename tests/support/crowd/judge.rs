@@ -158,9 +158,23 @@ impl<'a> Judge<'a> {
     }
 
     fn lost(&mut self, loss: Loss) {
+        let mut missing = None;
         for (xid, op) in std::mem::take(&mut self.asked) {
-            if op.is_write() && self.committed.verdicts(self.session, xid).len() > 1 {
+            if !op.is_write() {
+                continue;
+            }
+            let verdicts = self.committed.verdicts(self.session, xid);
+            if verdicts.len() > 1 {
                 self.violation(&format!("P5: {op:?} was committed more than once"));
+            }
+            match (verdicts, missing) {
+                ([], _) => missing = missing.or(Some(op)),
+                ([..], Some(earlier)) => {
+                    let text =
+                        format!("P2: {op:?} was committed, and {earlier:?} before it was not");
+                    self.violation(&text);
+                }
+                ([..], None) => {}
             }
         }
         if loss == Loss::Expired {

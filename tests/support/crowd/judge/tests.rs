@@ -119,6 +119,11 @@ impl Tale {
         self
     }
 
+    fn ends(mut self) -> Self {
+        self.0.push(What::Lost(Loss::Closed));
+        self
+    }
+
     fn comes_back(mut self, zxid: i64) -> Self {
         self.0.push(What::Lost(Loss::Closed));
         let (session, again) = (SESSION, true);
@@ -219,6 +224,18 @@ fn a_write_must_be_answered_with_its_own_transaction() {
     let path = "/a".into();
     let never = Tale::begin().asks(9, Op::SetData { path, data: 0 });
     never.hears(9, 2, ok, a_at(2)).breaks("P5");
+}
+
+#[test]
+fn of_the_writes_that_a_loss_leaves_unanswered_the_first_ones_are_committed() {
+    let write = |tale: Tale, xid| {
+        let path = "/a".into();
+        tale.asks(xid, Op::SetData { path, data: 0 })
+    };
+    // Request 1 was committed, 8 and 9 never.
+    write(write(Tale::begin(), 1), 8).ends().holds();
+    write(write(Tale::begin(), 8), 9).ends().holds();
+    write(write(Tale::begin(), 9), 1).ends().breaks("P2");
 }
 
 #[test]
