@@ -11,8 +11,11 @@
 //! * What a session asked to be written is committed in the order in which it was sent, also over several
 //!   connections of the session: an old write that is still on its way somewhere must not overtake a newer one.
 //!   Refusals because the session has moved or is gone change nothing and are not counted.
+//! * What a connection sent is committed without gaps: when one of its writes is committed, so is every write it
+//!   sent before, but for those that the observer has refused itself. A write that was lost on its way ends the
+//!   connection before anything sent behind it goes on.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use outpost_wire::{ErrorCode, SessionId, Xid, Zxid};
 
@@ -24,9 +27,15 @@ use crate::history::{Reply as Body, Request as Asked};
 /// See the module.
 pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
     let named = named(transcript);
+    let mut all = Named::new();
+    for step in transcript.model.steps() {
+        let name = (step.header.session, step.header.cxid);
+        all.entry(name).or_default().push(step);
+    }
     for connection in &transcript.connections {
         in_turn(connection)?;
         before_later_writes(connection, &named)?;
+        committed_without_gaps(connection, &named, &all)?;
     }
     committed_in_order(transcript)
 }
@@ -97,6 +106,54 @@ fn before_later_writes(connection: &Connection<'_>, named: &Named<'_>) -> Verdic
         }
     }
     Ok(())
+}
+
+/// Nothing that was lost has something behind it that was not. `named` knows whose a transaction is for certain,
+/// `all` of each name every transaction that bears it.
+fn committed_without_gaps(
+    connection: &Connection<'_>,
+    named: &Named<'_>,
+    all: &Named<'_>,
+) -> Verdict {
+    let Some(session) = connection.session() else {
+        return Ok(());
+    };
+    let answered: HashSet<usize> = connection.replies().filter_map(|r| r.request).collect();
+    let mut lost = None;
+    for (place, item) in connection.items.iter().enumerate() {
+        let Item::Request(request) = item else {
+            continue;
+        };
+        if !request.is_write() {
+            continue;
+        }
+        let sent = request.moment.record;
+        let bears_name = all.get(&(session, request.xid));
+        let is_committed = bears_name.is_some_and(|steps| steps.iter().any(|s| s.record > sent));
+        let own = own_step(named, session, request).filter(|step| succeeds(step));
+        if let (Some(lost), Some(step)) = (lost, own) {
+            let message = format!(
+                "{session} had cxid {} committed, and never what it had sent before",
+                request.xid
+            );
+            return Err(Violation::new("P2", message, &[lost, sent, step.record]));
+        }
+        // What the observer refuses has an answer and no transaction.
+        if !is_committed && !answered.contains(&place) {
+            lost.get_or_insert(sent);
+        }
+    }
+    Ok(())
+}
+
+fn succeeds(step: &Step) -> bool {
+    match &step.outcome {
+        Outcome::Failed(_) => false,
+        Outcome::Multi(subs) => subs
+            .iter()
+            .all(|sub| !matches!(sub.outcome, Outcome::Failed(_))),
+        _ => true,
+    }
 }
 
 /// When each write of a session was sent; `None` for names that were given twice.
@@ -242,6 +299,25 @@ mod tests {
         story.commit(c.session, 2, set("/a", b"new", 1));
         story.commit(c.session, 1, set("/a", b"old", 2));
         story.close(again, Closer::Client);
+        story.breaks("P2");
+    }
+
+    #[test]
+    fn a_write_that_is_committed_without_the_one_before_it_is_caught() {
+        let mut story = Story::new();
+        let c = story.client();
+        story.plant("/a");
+        story.send(c, 1, set_data("/a", b"lost"));
+        story.forward(c, 1, OpCode::SetData);
+        story.send(c, 2, set_data("/a", b"behind"));
+        story.lose();
+        story.reattach(SyncKind::Diff, story.last);
+        let mut cut = story.clone();
+        cut.close(c, Closer::Server);
+        cut.holds();
+        story.forward(c, 2, OpCode::SetData);
+        story.commit(c.session, 2, set("/a", b"behind", 1));
+        story.close(c, Closer::Server);
         story.breaks("P2");
     }
 
