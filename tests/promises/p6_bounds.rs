@@ -201,6 +201,7 @@ fn p6_nothing_is_left_of_fifty_links_that_were_lost_with_writes_in_flight() {
                 pending,
                 body: Bytes::from_static(&[0, 0, 0x4e, 0x20]),
                 authinfo: None,
+                timeout_ms: 20_000,
             });
         }
         until("the requests to be on their way", LIMIT, || {

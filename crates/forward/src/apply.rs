@@ -249,6 +249,10 @@ impl Apply {
         membership: Option<Bytes>,
         guard: &mut WriteGuard<'_>,
     ) {
+        if self.diverged {
+            // The link thread knows, and leaves.
+            return;
+        }
         self.shared
             .status
             .set_leader_before_3_5(membership.is_none());
@@ -287,6 +291,10 @@ impl Apply {
         let Some(synced) = self.shared.writes.synced() else {
             return tracing::warn!("a SYNC came that nobody waits for");
         };
+        if self.diverged {
+            // What the leader had done before it is not here.
+            return self.give_up_on(&synced.waiting);
+        }
         self.shared.status.note_answered();
         if let Some(taken) = synced.proves {
             self.answers.touches_proven(taken);

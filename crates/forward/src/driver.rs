@@ -408,6 +408,7 @@ impl Wire {
                 pending,
                 body,
                 authinfo,
+                timeout_ms,
                 ..
             } => {
                 // A sync that its session sent before must be answered before.
@@ -418,7 +419,7 @@ impl Wire {
                 {
                     self.flush_syncs(upward);
                 }
-                if !self.claim(&pending, upward) {
+                if !self.claim(&pending, timeout_ms, upward) {
                     return;
                 }
                 shared.status.note_forwarded();
@@ -463,7 +464,7 @@ impl Wire {
     /// session, and refuses what comes from this one. REVALIDATE makes this link the owner. The leader takes our
     /// packets in their order, so the request may follow at once. A leader that has just come into office knows no
     /// owners, and the first to send something becomes it.
-    fn claim(&mut self, pending: &Pending, upward: &Upward) -> bool {
+    fn claim(&mut self, pending: &Pending, timeout_ms: i32, upward: &Upward) -> bool {
         let session = pending.session;
         if pending.op == OpCode::CreateSession {
             self.owners.sessions.insert(session);
@@ -476,9 +477,8 @@ impl Wire {
             upward.answers.not_forwarded(pending.origin);
             return false;
         }
-        let timeout_ms = upward.mirror.read().sessions().get(&session).copied();
         // One that the mirror does not know is local to this server: nobody can own it, and nobody says when it ends.
-        if let Some(timeout_ms) = timeout_ms {
+        if upward.mirror.read().sessions().contains_key(&session) {
             // Anybody may close any session.
             if self.owners.must_claim && pending.op != OpCode::CloseSession {
                 let revalidation = Revalidation {

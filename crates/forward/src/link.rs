@@ -84,6 +84,8 @@ pub enum Request {
         body: Bytes,
         /// The identities under which the leader checks it.
         authinfo: Option<Arc<[Id]>>,
+        /// The session's timeout, as negotiated here.
+        timeout_ms: i32,
     },
     /// May this session attach here?
     Revalidate {
@@ -526,7 +528,8 @@ impl LinkLife {
                 "the link to the ensemble is lost before the mirror had caught up"),
         }
         let at = clock::now();
-        if followed.is_some() {
+        // With the process everything ends.
+        if followed.is_some() && !matches!(lost, Lost::Stopped) {
             // That of an earlier loss goes with its set.
             self.hold_timer = JoinSet::new();
             self.watch_the_hold(at + self.settings.hold);

@@ -112,14 +112,6 @@ impl Lost {
         )
     }
 
-    /// Whether clients must not be served from the mirror any longer, however short the outage.
-    pub fn gives_up(&self) -> bool {
-        matches!(
-            self,
-            Lost::Truncated { .. } | Lost::Diverged | Lost::Stopped
-        )
-    }
-
     /// What [`Lost::label`] may answer.
     pub const LABELS: [&'static str; 16] = [
         "io",

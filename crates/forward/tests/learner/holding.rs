@@ -95,7 +95,8 @@ fn p2_what_was_asked_while_held_is_sent_afterwards_and_under_the_same_leader_its
         connection.follow_in(epoch, LAST);
         assert_eq!(running.next(), "attached again");
         if claims {
-            assert_eq!(connection.asked(), "Revalidate 0x9");
+            // With the timeout negotiated here: leases count on it (P7).
+            assert_eq!(connection.asked(), "Revalidate 0x9/4000ms");
         }
         assert_eq!(connection.asked(), "SetData 1 of 0x9");
         assert_eq!(connection.asked(), "SetData 2 of 0x9");
@@ -241,11 +242,11 @@ fn what_a_client_that_came_back_was_waiting_for_is_asked_again() {
     let master = Master::new();
     let (running, mut connection) = attached(&master);
     running.revalidate(Origin(9), 9);
-    assert_eq!(connection.asked(), "Revalidate 0x9");
+    assert_eq!(connection.asked(), "Revalidate 0x9/4000ms");
     drop(connection);
     let (mut connection, _) = master.accept(6);
     connection.follow_in(6, LAST);
-    assert_eq!(connection.asked(), "Revalidate 0x9");
+    assert_eq!(connection.asked(), "Revalidate 0x9/4000ms");
     connection.say([revalidated(9, true)]);
     assert_eq!(running.next(), "attached again");
     assert_eq!(running.next(), "revalidated 0x9 true");
@@ -477,7 +478,7 @@ fn p9_a_region_that_comes_back_at_once_asks_the_leader_after_a_few_hundred_sessi
         for session in asked..until {
             assert_eq!(
                 connection.asked(),
-                format!("Revalidate {:#x}", 1_000 + session)
+                format!("Revalidate {:#x}/4000ms", 1_000 + session)
             );
         }
         // Whatever was sent was sent ahead of the answer to this.
@@ -486,4 +487,27 @@ fn p9_a_region_that_comes_back_at_once_asks_the_leader_after_a_few_hundred_sessi
         connection.say((asked..until).map(|session| revalidated(1_000 + session, true)));
         asked = until;
     }
+}
+
+#[test]
+fn p1_a_history_that_does_not_fit_the_mirror_attaches_nobody() {
+    let master = Master::new();
+    let (running, connection) = attached(&master);
+    drop(connection);
+    let (mut connection, _) = master.accept(5);
+    running.submit(OpCode::Sync, 1);
+    // UPTODATE is here before the apply thread has found out.
+    connection.say([
+        diff(z(5, 3)),
+        proposal(z(5, 3), &delete("/nothing")),
+        commit(z(5, 3)),
+        new_leader(5),
+        up_to_date(),
+    ]);
+    assert_eq!(running.next(), "gave up: Diverged");
+    let (mut connection, presented) = master.accept(5);
+    assert_eq!(presented, Zxid::ZERO);
+    connection.follow_snapshot(z(5, 3));
+    assert_eq!(running.next(), "replaced at 0x500000003");
+    assert_eq!(running.next(), "attached");
 }

@@ -112,7 +112,13 @@ impl Connection {
                 let op = OpCode::from_code(request.op).expect("an operation");
                 format!("{op:?} {} of {}", request.cxid, request.session)
             }
-            PacketType::Revalidate | PacketType::Ping => {
+            PacketType::Revalidate => {
+                let mut reader = Reader::new(&data);
+                let session = SessionId(reader.long("session").expect("a session"));
+                let timeout_ms = reader.int("timeout").expect("a timeout");
+                format!("Revalidate {session}/{timeout_ms}ms")
+            }
+            PacketType::Ping => {
                 let mut reader = Reader::new(&data);
                 let sessions = data.chunks(12).map(|_| {
                     let session = SessionId(reader.long("session").expect("a session"));
@@ -397,6 +403,7 @@ impl Running {
             },
             body: Bytes::from_static(b"body"),
             authinfo: None,
+            timeout_ms: 4_000,
         });
     }
 
@@ -407,7 +414,7 @@ impl Running {
             attachment: self.attachment(),
             origin,
             session: SessionId(session),
-            timeout_ms: 6_000,
+            timeout_ms: 4_000,
         });
     }
 

@@ -209,5 +209,6 @@ pub fn create_session(client: &Client, attachment: Attachment) -> Request {
         },
         body: Bytes::copy_from_slice(&client.timeout_ms().to_be_bytes()),
         authinfo: None,
+        timeout_ms: client.timeout_ms(),
     }
 }

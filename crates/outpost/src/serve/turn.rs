@@ -407,6 +407,7 @@ impl Served<'_> {
             },
             body,
             authinfo: Some(Arc::clone(&state.ids)),
+            timeout_ms: self.client.timeout_ms(),
         });
         Ok(Handled::Done)
     }
