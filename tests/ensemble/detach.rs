@@ -189,8 +189,8 @@ fn settings(version: Version) -> Settings {
 }
 
 impl Siege {
-    fn lay(version: Version, cast: &Cast) -> Self {
-        Self::before(Region::with(settings(version), HOLD), cast)
+    fn lay(settings: Settings, cast: &Cast) -> Self {
+        Self::before(Region::with(settings, HOLD), cast)
     }
 
     fn before(region: Region, cast: &Cast) -> Self {
@@ -417,7 +417,7 @@ fn fail_with(complaints: &[(Instant, String, String)], deeds: &[(Instant, String
 
 /// Every way in which a link can be lost, one after the other; at last it falls silent for so long.
 fn everything_happens(version: Version, silence: Duration) {
-    let mut siege = Siege::lay(version, &Cast::dozen(version));
+    let mut siege = Siege::lay(settings(version), &Cast::dozen(version));
     let seconds = Duration::from_secs;
     siege.kill_the_leader();
     siege.lose_every_link("links are cut", Relay::cut, seconds(1));
@@ -446,6 +446,24 @@ fn p1_to_p5_hold_and_nobody_is_closed_whatever_happens_to_the_link_to_3_4() {
 }
 
 #[test]
+fn p1_to_p5_hold_and_nobody_is_closed_when_every_gap_is_filled_by_a_snapshot() {
+    let mut settings = settings(Version::NEWEST);
+    settings.lines.push("forceSnapshotSync=true".to_owned());
+    let mut siege = Siege::lay(settings, &Cast::dozen(Version::NEWEST));
+    let (before, seconds) = (siege.snapshots, Duration::from_secs);
+    siege.kill_the_leader();
+    siege.lose_every_link("links are cut", Relay::cut, seconds(1));
+    siege.flap(3, seconds(1));
+    siege.lose_every_link("links fall silent", Relay::stall, seconds(2));
+    let came = snapshots(&siege.region.observer) - before;
+    assert!(
+        came >= 6.0 || !siege.region.holds_clients(),
+        "only {came} snapshots"
+    );
+    siege.lift();
+}
+
+#[test]
 fn p3_five_hundred_clients_with_watches_outlive_three_leaders() {
     let cast = Cast {
         watching: 500,
@@ -457,7 +475,7 @@ fn p3_five_hundred_clients_with_watches_outlive_three_leaders() {
         read_pace: Duration::from_millis(250),
         stir_pace: Duration::from_millis(50),
     };
-    let mut siege = Siege::lay(Version::NEWEST, &cast);
+    let mut siege = Siege::lay(settings(Version::NEWEST), &cast);
     for _ in 0..3 {
         siege.kill_the_leader();
     }
