@@ -12,6 +12,7 @@ use outpost_tests::crowd::script::{
     Board, Holding, Remembering, Stirring, Syncing, Watching, Writing,
 };
 use outpost_tests::crowd::{Count, Crowd, History, Loss, Plan, Script};
+use outpost_tests::ensemble::Server;
 use outpost_tests::ports::free_port;
 use outpost_tests::raw::RawClient;
 use outpost_tests::tree_dump::assert_same_tree;
@@ -152,7 +153,7 @@ impl Cast {
             Part::Far => voters
                 .servers()
                 .iter()
-                .map(outpost_tests::ensemble::Server::client_address)
+                .map(Server::client_address)
                 .collect(),
             _ => vec![observer.client_address()],
         };
@@ -486,8 +487,9 @@ fn p3_five_hundred_clients_with_watches_outlive_three_leaders() {
     assert!(expired.count() == 0 || !held, "a session has expired");
 }
 
-/// An observer that reaches followers only, each through a relay at the one port that it knows for all.
-fn behind_observer_masters() -> Region {
+/// An observer that reaches followers only, each through a relay at the one port that it knows for all; and the
+/// relays to the ports at which a Java observer hears of elections, which are never cut.
+fn behind_observer_masters() -> (Region, Vec<Relay>) {
     let masters: Vec<u16> = (0..3).map(|_| free_port()).collect();
     let settings = Settings {
         lines_by_voter: masters
@@ -500,19 +502,25 @@ fn behind_observer_masters() -> Region {
     let port = free_port();
     let masters = ensemble.servers().iter().zip(masters);
     // Every voter has a loopback address of its own, as the observer sees it.
-    let relays = masters.map(|(server, master)| {
+    let to_host_of = |server: &Server, port, target| {
         let host = [127, 0, 1, u8::try_from(server.id).expect("a small id")];
-        let relay = Relay::start_at((host, port).into(), ([127, 0, 0, 1], master).into());
-        (server.id, relay)
-    });
+        Relay::start_at((host, port).into(), ([127, 0, 0, 1], target).into())
+    };
+    let relays = masters.map(|(server, master)| (server.id, to_host_of(server, port, master)));
     let relays = relays.collect();
+    let elections = ensemble.servers().iter().map(|server| {
+        let port = server.ports.election;
+        to_host_of(server, port, port)
+    });
+    let elections = elections.collect();
     let settings = ObserverSettings::default().line(format!("observerMasterPort={port}"));
-    Region::behind(relays, ensemble, HOLD, settings)
+    let region = Region::behind(relays, ensemble, HOLD, settings);
+    (region, elections)
 }
 
 #[test]
 fn p1_to_p5_hold_and_nobody_is_closed_when_an_observer_master_is_lost() {
-    let region = behind_observer_masters();
+    let (region, _elections) = behind_observer_masters();
     let mut siege = Siege::before(region, &Cast::dozen(Version::NEWEST));
     siege.lose_the_observer_master("the observer's master is cut off", |siege, id| {
         siege.region.relay(id).cut();
