@@ -1,10 +1,12 @@
 //! The dashboard.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
-use serde_json::Value;
+use outpost_tests::run_dir::RunDir;
+use serde_json::{Value, json};
 
-use crate::tools::text;
+use crate::tools::{succeeds, text};
 use crate::{exposition, expressions};
 
 fn dashboard() -> Value {
@@ -39,6 +41,35 @@ fn the_dashboard_speaks_of_series_that_a_running_outpost_shows() {
             expressions::assert_known(metric, &series);
         }
     }
+}
+
+#[test]
+fn prometheus_understands_every_expression_of_the_dashboard() {
+    let dashboard = dashboard();
+    let targets = panels(&dashboard)
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
+    // As rules, because those are what promtool reads; what Grafana fills in is filled in.
+    let rules = targets.enumerate().map(|(n, target)| {
+        let expression = target["expr"].as_str().unwrap();
+        let expression = expression
+            .replace("$__rate_interval", "1m")
+            .replace("$instance", ".*");
+        json!({"record": format!("dashboard:{n}"), "expr": expression})
+    });
+    let rules: Vec<Value> = rules.collect();
+    let groups = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    let dir = RunDir::new("dashboard");
+    // JSON is YAML too.
+    let file = dir.path().join("rules.yml");
+    std::fs::write(&file, groups.to_string()).unwrap();
+    let mut promtool = Command::new("promtool");
+    let said = succeeds(promtool.args(["check", "rules"]).arg(file), "");
+    assert!(
+        said.contains(&format!("{} rules found", rules.len())),
+        "{said}"
+    );
 }
 
 #[test]
