@@ -68,7 +68,7 @@ fn is_silence(error: &std::io::Error) -> bool {
 }
 
 /// Opens a session again, as client libraries do after a connection loss.
-fn come_back(server: SocketAddr, client: RawClient) -> RawClient {
+pub(crate) fn come_back(server: SocketAddr, client: RawClient) -> RawClient {
     let (session, last_zxid) = client.abandon();
     wait::until(
         "a session to be opened again",

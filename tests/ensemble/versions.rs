@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use outpost_tests::{Observer, ObserverKind, ObserverSettings, Settings, Version, clients, wait};
+use outpost_tests::{
+    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Version, clients, wait,
+};
+use outpost_wire::proto::CreateMode;
 
+use crate::link::come_back;
+use crate::region::Region;
 use crate::stage::Stage;
 use crate::workload;
 
@@ -32,6 +37,67 @@ fn assert_welcomes_clients(observer: &Observer) {
             (observer.metrics().get("outpost_ready") == Some(1.0)).then_some(())
         });
     }
+}
+
+/// A leader that has just been elected may show its history before a quorum has confirmed it, and each release does
+/// so in another way.
+fn leaders_that_die_cost_no_client_its_session(version: Version) {
+    // Enough voters for two of them to stay dead: those of 3.3 take their time to come back.
+    const ROUNDS: usize = 2;
+    let ensemble = Ensemble::with(Settings {
+        voters: 5,
+        ..Settings::of(version)
+    });
+    let relays = Relay::before_all(&ensemble);
+    let hold = Duration::from_secs(60);
+    let region = Region::behind(relays, ensemble, hold, ObserverSettings::default());
+    let mut client = region.local();
+    client
+        .create("/round", b"", CreateMode::Ephemeral)
+        .expect("a new path");
+    for round in 1..=ROUNDS {
+        let old = region.ensemble.wait_for_leader();
+        region.ensemble.kill(old);
+        if region.holds_clients() {
+            // It shows itself as client libraries do, and writes nothing that could be on its way when the link goes.
+            wait::until("a new leader", LIMIT, || {
+                client.exists("/round", false).expect("reads go on");
+                region.learner_master().filter(|master| *master != old)
+            });
+        } else {
+            region.wait_until_cut_off(&mut client, "/round");
+            client = come_back(region.observer.client_address(), client);
+        }
+        let data = format!("{round}");
+        let stat = client
+            .set_data("/round", data.as_bytes())
+            .expect("the session writes under the new leader");
+        assert_eq!(stat.version, i32::try_from(round).expect("few"));
+        let mut far = region.voter();
+        far.sync();
+        let (seen, _) = far.get_data(b"/round", false).expect("it is there");
+        assert_eq!(seen.as_deref(), Some(data.as_bytes()));
+    }
+    if region.holds_clients() {
+        let metrics = region.observer.metrics();
+        let misbehaved = "outpost_link_losses_total{reason=\"misbehaved\"}";
+        assert_eq!(metrics.get(misbehaved), Some(0.0));
+    }
+}
+
+#[test]
+fn leaders_of_3_3_6_that_die_cost_no_client_its_session() {
+    leaders_that_die_cost_no_client_its_session(Version::V3_3_6);
+}
+
+#[test]
+fn leaders_of_3_4_5_that_die_cost_no_client_its_session() {
+    leaders_that_die_cost_no_client_its_session(Version::V3_4_5);
+}
+
+#[test]
+fn leaders_of_3_4_14_that_die_cost_no_client_its_session() {
+    leaders_that_die_cost_no_client_its_session(Version::V3_4_14);
 }
 
 #[test]

@@ -328,13 +328,11 @@ impl Learner {
         let ack = QuorumPacket::new(PacketType::Ack, Zxid::of_epoch(self.epoch), None);
         match step {
             Step::More => {}
-            Step::NewLeader | Step::Acknowledge => self.send(&ack),
-            Step::UpToDate | Step::Confirmed => {
+            Step::NewLeader => self.send(&ack),
+            Step::UpToDate => {
                 self.settings.master_is_legacy = sync.is_legacy();
                 self.phase = Phase::Following;
-                if step == Step::UpToDate {
-                    self.send(&ack);
-                }
+                self.send(&ack);
             }
         }
         Ok(())
@@ -405,10 +403,6 @@ pub(crate) enum Step {
     NewLeader,
     /// UPTODATE is taken and wants its ACK; we follow from here.
     UpToDate,
-    /// UPTODATE is taken and wants its ACK, but the leader is not confirmed.
-    Acknowledge,
-    /// The leader of that UPTODATE is confirmed; we follow from here.
-    Confirmed,
 }
 
 /// The packet's data, which must not be null.

@@ -6,10 +6,12 @@
 //!
 //! Nothing is handed on before it is known to be committed (P1). A leader that has just been elected sends its
 //! history before a quorum has confirmed it, and should it fail then, the end of that history may never have
-//! happened. UPTODATE says that it is confirmed; so does a transaction of the leader's own epoch. Leaders of 3.3 send
-//! UPTODATE earlier than that. As long as they are not confirmed their NEWLEADER is a proposal like others, and so
-//! it comes a second time, behind the history; then only their first PING says it. (Until 3.4.5 NEWLEADER may come
-//! twice too, but UPTODATE waits.)
+//! happened. UPTODATE says that it is confirmed; so does a transaction of the leader's own epoch.
+//!
+//! Masters of 3.3 and of 3.4 up to 3.4.5 count whoever acknowledges NEWLEADER, observers too: our ACK can make a
+//! leader of one that has no quorum (P9). Those of 3.3 want it behind UPTODATE, which says nothing then. So masters
+//! that may be as old get their first ACK when they are known to be in office: only then do leaders send PINGs, or
+//! transactions of their epoch. As long as they are not, some send NEWLEADER twice, as the proposal that it is to them.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -49,10 +51,10 @@ pub(crate) struct Sync {
     membership: Option<Bytes>,
     /// NEWLEADER has come.
     newleader: bool,
-    /// UPTODATE has come, and does not say that the leader is confirmed.
-    uptodate: bool,
-    /// Master of 3.3: NEWLEADER came once more, so a quorum has yet to confirm it.
-    unconfirmed: bool,
+    /// The master is known to lead with a quorum behind it.
+    in_office: bool,
+    /// What is to be done when that is so.
+    owes: Option<Step>,
     /// History that waits for the leader to be confirmed, and its bytes.
     history: VecDeque<Event>,
     history_bytes: usize,
@@ -88,8 +90,8 @@ impl Sync {
             proposals: VecDeque::new(),
             membership: None,
             newleader: legacy,
-            uptodate: false,
-            unconfirmed: false,
+            in_office: false,
+            owes: None,
             history: VecDeque::new(),
             history_bytes: 0,
         }
@@ -171,34 +173,33 @@ impl Sync {
                 let (_, bytes) = split_activation(data_of(packet, "INFORMANDACTIVATE")?)?;
                 self.informed(bytes, events)?;
             }
-            Some(PacketType::NewLeader) if self.is_repeated(&packet) => {
-                self.unconfirmed = self.legacy;
-            }
+            Some(PacketType::NewLeader) if self.is_repeated(&packet) => {}
             Some(PacketType::NewLeader) => {
                 self.expect_at_end(&packet, false)?;
                 self.newleader = true;
                 // Masters of 3.4 and of 3.5 without a membership send nothing, or a single byte.
                 self.membership = packet.data.filter(|text| text.len() > 1);
-                return Ok(Step::NewLeader);
+                self.in_office |= self.membership.is_some();
+                self.owes = Some(Step::NewLeader);
             }
             Some(PacketType::UpToDate) => {
                 self.expect_at_end(&packet, true)?;
-                if self.unconfirmed {
-                    self.uptodate = true;
-                    return Ok(Step::Acknowledge);
-                }
-                self.finish(now, events);
-                return Ok(Step::UpToDate);
+                // It waits for an ACK of ours, so they have been in office since.
+                self.in_office |= !self.legacy;
+                self.owes = Some(Step::UpToDate);
             }
-            // Not to be answered yet: the master wants its ACK to be the next packet. It is sent by leaders in office.
-            Some(PacketType::Ping) => self.unconfirmed = false,
+            // Not to be answered yet: the master wants its ACK to be the next packet.
+            Some(PacketType::Ping) => self.in_office = true,
             _ => tracing::debug!(kind = packet.kind, "packet ignored during synchronisation"),
         }
-        if self.uptodate && !self.unconfirmed {
+        let step = match self.in_office {
+            true => self.owes.take().unwrap_or(Step::More),
+            false => Step::More,
+        };
+        if step == Step::UpToDate {
             self.finish(now, events);
-            return Ok(Step::Confirmed);
         }
-        Ok(Step::More)
+        Ok(step)
     }
 
     /// Nothing is missing, and all of it is confirmed.
@@ -211,16 +212,17 @@ impl Sync {
         });
     }
 
-    /// Whether this is NEWLEADER as a proposal. Its ACK is one that the master gets anyway.
+    /// Whether this is NEWLEADER once more. One ACK is for both.
     fn is_repeated(&self, packet: &QuorumPacket) -> bool {
         let begun = !matches!(self.base, Base::Unknown);
-        begun && self.newleader && !self.uptodate && packet.zxid == Zxid::of_epoch(self.epoch)
+        begun && self.newleader && packet.zxid == Zxid::of_epoch(self.epoch)
     }
 
     /// NEWLEADER and UPTODATE come once each, in this order, and end what DIFF, TRUNC or SNAP began.
     fn expect_at_end(&self, packet: &QuorumPacket, after_newleader: bool) -> Result<(), Lost> {
         let begun = !matches!(self.base, Base::Unknown);
-        match begun && !self.uptodate && self.newleader == after_newleader {
+        let waits = self.owes.is_some();
+        match begun && !waits && self.newleader == after_newleader {
             true => Ok(()),
             false => Err(unexpected(packet, "out of its place")),
         }
@@ -230,6 +232,8 @@ impl Sync {
         if !matches!(self.base, Base::Unknown) {
             return Err(unexpected(packet, "after the synchronisation began"));
         }
+        // The last that it has committed.
+        self.in_office |= packet.zxid.epoch() == self.epoch && packet.zxid.counter() > 0;
         match packet.packet_type() {
             Some(PacketType::Snap) => {
                 tracing::info!(zxid = %packet.zxid, "receiving a snapshot");
@@ -303,6 +307,7 @@ impl Sync {
     fn committed(&mut self, bytes: Bytes, events: &mut VecDeque<Event>) -> Result<(), Lost> {
         let header = header_of(&bytes)?;
         let zxid = header.zxid;
+        self.in_office |= zxid.epoch() == self.epoch;
         match &mut self.base {
             Base::Fuzzy(_) if zxid <= self.last_zxid => return Ok(()),
             Base::Mirror | Base::Fuzzy(_) if !zxid.follows(self.last_zxid) => {
@@ -333,7 +338,6 @@ impl Sync {
 
     /// What has come is committed: it is handed on.
     fn confirm(&mut self, events: &mut VecDeque<Event>) {
-        self.unconfirmed = false;
         if matches!(self.base, Base::Fuzzy(_))
             && let Base::Fuzzy(tree) = std::mem::replace(&mut self.base, Base::Mirror)
         {

@@ -315,6 +315,7 @@ impl Network for Flood {
         let last = z(5, 2);
         let steps = [
             leader_info(5),
+            ping(last),
             snap(last),
             tree(&[("/a", "x", 0)]),
             new_leader(5),

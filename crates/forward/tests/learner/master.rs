@@ -71,21 +71,22 @@ pub(crate) fn revalidated(session: i64, valid: bool) -> Step {
     packet(PacketType::Revalidate, -1, Some(&data))
 }
 
-/// The handshake of masters since 3.4.
-pub(crate) fn registered(epoch: i64, rest: impl IntoIterator<Item = Step>) -> Vec<Step> {
+/// The handshake of masters since 3.4, with which leaders begin that are not known to be in office.
+pub(crate) fn elected(epoch: i64, rest: impl IntoIterator<Item = Step>) -> Vec<Step> {
     std::iter::once(leader_info(epoch)).chain(rest).collect()
+}
+
+/// The same of a leader in office: only those send PINGs.
+pub(crate) fn registered(epoch: i64, rest: impl IntoIterator<Item = Step>) -> Vec<Step> {
+    let in_office = [leader_info(epoch), ping(z(epoch, 0))];
+    in_office.into_iter().chain(rest).collect()
 }
 
 /// All of a synchronisation in which nothing was missed, then `rest`.
 pub(crate) fn following(last_zxid: i64, rest: impl IntoIterator<Item = Step>) -> Vec<Step> {
     let epoch = last_zxid >> 32;
-    let sync = [
-        leader_info(epoch),
-        diff(last_zxid),
-        new_leader(epoch),
-        up_to_date(),
-    ];
-    sync.into_iter().chain(rest).collect()
+    let sync = [diff(last_zxid), new_leader(epoch), up_to_date()];
+    registered(epoch, sync.into_iter().chain(rest))
 }
 
 /// What a transaction does, and whose it is: of session 5 with the cxid 1.

@@ -63,6 +63,7 @@ fn packets_of_both_directions_are_recorded_with_their_moments() {
             "0 -> OBSERVERINFO ",
             "1 <- LEADERINFO ",
             "1 -> ACKEPOCH ",
+            "1 <- PING ",
             "1 <- DIFF ",
             "1 <- NEWLEADER ",
             "1 -> ACK ",

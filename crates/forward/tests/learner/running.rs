@@ -62,7 +62,8 @@ impl Master {
         let mut connection = self.connection();
         let hello = connection.expect(PacketType::ObserverInfo);
         assert_eq!(hello.zxid, Zxid::ZERO);
-        connection.say([leader_info(epoch)]);
+        // A leader in office.
+        connection.say([leader_info(epoch), ping(z(epoch, 0))]);
         let presented = connection.expect(PacketType::AckEpoch).zxid;
         (connection, presented)
     }

@@ -308,8 +308,80 @@ fn p1_uptodate_before_newleader_is_refused() {
 }
 
 #[test]
+fn p9_no_ack_of_ours_makes_a_leader_of_a_master_before_3_4_6() {
+    // While it has no quorum it says NEWLEADER twice: as a proposal, and as the end of the history.
+    let script = elected(6, [diff(z(5, 0x10)), new_leader(6), new_leader(6)]);
+    let settings = observer(z(5, 0x10));
+    check(
+        settings.clone(),
+        &script,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        synchronizes
+    "#]],
+    );
+    let confirmed = [&script[..], &[ping(z(6, 0)), up_to_date()]].concat();
+    check(
+        settings.clone(),
+        confirmed,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        sends Ack 0x600000000 null
+        sends Ack 0x600000000 null
+        up to date
+        follows, leader at 0x500000010
+    "#]],
+    );
+    let in_office = [&script[..], &[inform(z(6, 1), &failed()), up_to_date()]].concat();
+    check(
+        settings.clone(),
+        in_office,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        sends Ack 0x600000000 null
+        committed 0x600000001 Error
+        sends Ack 0x600000000 null
+        up to date
+        follows, leader at 0x600000001
+    "#]],
+    );
+    let unasked = [&script[..], &[up_to_date()]].concat();
+    check(
+        settings,
+        unasked,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        ends: the master broke the protocol: UpToDate out of its place
+    "#]],
+    );
+}
+
+#[test]
+fn masters_that_announce_a_membership_count_voters_only_and_get_their_ack_at_once() {
+    let membership = packet(
+        PacketType::NewLeader,
+        z(6, 0),
+        Some(b"server.1=a:1:2;3\nversion=0"),
+    );
+    let script = elected(6, [diff(z(5, 0x10)), membership]);
+    check(
+        observer(z(5, 0x10)),
+        script,
+        expect![[r#"
+        sends ObserverInfo 0x0 server 10 speaks 0x10000, configuration 0, in 20 bytes
+        sends AckEpoch 0x500000010 ffffffff
+        sends Ack 0x600000000 null
+        synchronizes
+    "#]],
+    );
+}
+
+#[test]
 fn p9_a_second_newleader_is_not_acknowledged() {
-    // Up to 3.4.5, of a leader that is not confirmed yet.
     let script = registered(
         6,
         [diff(z(5, 0x10)), new_leader(6), new_leader(6), up_to_date()],
