@@ -1,0 +1,201 @@
+//! Whom to serve, and within which limits.
+
+use std::time::Duration;
+
+use outpost_wire::ServerId;
+use outpost_wire::membership::{Endpoint, Member, Role, WILDCARD_HOST};
+
+use super::super::members::Members;
+use super::super::settings::{self, INT_MAX, Settings};
+use super::super::{Clients, ConnectThrottle, ConnectWeights, LargeRequests, Ticks};
+use crate::limits::OUTBOX_BYTES_PAUSE;
+
+/// Session timeouts where none are set, in ticks, as in ZooKeeper.
+const SESSION_TICKS_MIN: u32 = 2;
+const SESSION_TICKS_MAX: u32 = 20;
+/// Bytes a client may leave unread where nothing is set, unless frames are so large that it must be more. A
+/// Java server keeps them without bound.
+const OUTBOX_BYTES_MAX: usize = 32 << 20;
+
+pub(super) fn client_addr(
+    settings: &mut Settings,
+    id: Option<ServerId>,
+    members: &Members,
+) -> Option<Endpoint> {
+    let from_keys = client_addr_from_keys(settings);
+    let own = id.and_then(|id| members.membership.get(id));
+    let own = own.filter(|own| own.role == Role::Observer);
+    let from_line = own.and_then(|own| client_addr_from_line(settings, own, members, &from_keys));
+    let addr = from_line.or(from_keys);
+    if addr.is_none() {
+        settings.warn_of_file("no clientPort is set, so no client can connect; set clientPort");
+    }
+    addr
+}
+
+fn client_addr_from_keys(settings: &mut Settings) -> Option<Endpoint> {
+    let port_setting = settings.get("clientPort");
+    let address_setting = settings.get("clientPortAddress");
+    let host = settings.host("clientPortAddress");
+    if let (None, Some(address)) = (&port_setting, &address_setting) {
+        settings.complain(address, "needs a port too; set clientPort");
+    }
+    let port = settings.port("clientPort")?;
+    Some(Endpoint::new(
+        host.unwrap_or(WILDCARD_HOST.to_owned()),
+        port,
+    ))
+}
+
+/// The client part of our own server line, which goes before the keys but must not contradict them.
+fn client_addr_from_line(
+    settings: &mut Settings,
+    own: &Member,
+    members: &Members,
+    from_keys: &Option<Endpoint>,
+) -> Option<Endpoint> {
+    let line = members.setting(own.id)?;
+    if own.secure_client.is_some() {
+        let text = "TLS towards clients is not supported yet; remove the secure client part";
+        settings.complain(line, text);
+    }
+    let client = own.client.clone()?;
+    match from_keys {
+        Some(keys) if keys.port != client.port => {
+            let text = format!(
+                "this is our own line and names client port {}, but clientPort={}; make them agree",
+                client.port, keys.port
+            );
+            settings.complain(line, &text);
+        }
+        Some(keys) if !keys.is_wildcard() && keys.host != client.host => {
+            let text = format!(
+                "this is our own line, so clients are served at {client}, not at clientPortAddress={}",
+                keys.host
+            );
+            settings.warn(line, &text);
+        }
+        _ => {}
+    }
+    Some(client)
+}
+
+pub(super) fn clients(
+    settings: &mut Settings,
+    addr: Option<Endpoint>,
+    ticks: &Ticks,
+    frame_bytes_max: usize,
+) -> Clients {
+    let (min_session_timeout, max_session_timeout) = session_timeouts(settings, ticks);
+    let sessionless = settings.millis("nio.sessionlessCnxnTimeout", 1);
+    Clients {
+        addr,
+        backlog: settings.limit("clientPortListenBacklog", 0, "connections"),
+        tcp_keep_alive: settings.flag("clientTcpKeepAlive", false),
+        min_session_timeout,
+        max_session_timeout,
+        max_client_cnxns: settings.limit("maxClientCnxns", 60, "connections"),
+        max_cnxns: settings.limit("maxCnxns", 0, "connections"),
+        frame_bytes_max,
+        outbox_bytes_max: outbox_bytes_max(settings, frame_bytes_max),
+        sessionless_timeout: sessionless.unwrap_or(Duration::from_secs(10)),
+        global_outstanding_limit: settings.count("globalOutstandingLimit", 1, 1000, "requests"),
+        large_requests: large_requests(settings),
+        connect_throttle: connect_throttle(settings),
+    }
+}
+
+fn session_timeouts(settings: &mut Settings, ticks: &Ticks) -> (Duration, Duration) {
+    let min = session_timeout(settings, "minSessionTimeout");
+    let max = session_timeout(settings, "maxSessionTimeout");
+    let min = min.unwrap_or(ticks.tick_time.saturating_mul(SESSION_TICKS_MIN));
+    let max = max.unwrap_or(ticks.tick_time.saturating_mul(SESSION_TICKS_MAX));
+    if min > max {
+        let text = format!(
+            "minSessionTimeout ({} ms) must not be larger than maxSessionTimeout ({} ms)",
+            min.as_millis(),
+            max.as_millis()
+        );
+        let setting = settings
+            .get("minSessionTimeout")
+            .or(settings.get("maxSessionTimeout"));
+        match setting {
+            Some(setting) => settings.complain(&setting, &text),
+            None => settings.complain_of_file(&text),
+        }
+    }
+    (min, max)
+}
+
+/// -1 stands for the default.
+fn session_timeout(settings: &mut Settings, key: &'static str) -> Option<Duration> {
+    match settings.get(key)?.value.as_str() {
+        "-1" => None,
+        _ => settings.millis(key, 1),
+    }
+}
+
+/// One full-size znode always fits behind what a client may leave unread before it is told to wait.
+fn outbox_bytes_max(settings: &mut Settings, frame_bytes_max: usize) -> usize {
+    let min = frame_bytes_max.saturating_add(OUTBOX_BYTES_PAUSE);
+    let bytes = settings.bytes("outpost.outboxBytes", 1);
+    let bytes = bytes.unwrap_or(OUTBOX_BYTES_MAX.max(min.saturating_mul(2)));
+    if bytes < min
+        && let Some(setting) = settings.get("outpost.outboxBytes")
+    {
+        let text = format!(
+            "must be at least {min} with jute.maxbuffer={frame_bytes_max}, or reading a large znode \
+             could cut its own connection"
+        );
+        settings.complain(&setting, &text);
+    }
+    bytes
+}
+
+fn large_requests(settings: &mut Settings) -> Option<LargeRequests> {
+    let bytes_max = settings
+        .bytes("largeRequestMaxBytes", 1)
+        .unwrap_or(100 << 20);
+    let threshold = settings.limit("largeRequestThreshold", 0, "bytes")?;
+    Some(LargeRequests {
+        threshold: usize::try_from(threshold).ok()?,
+        bytes_max,
+    })
+}
+
+fn connect_throttle(settings: &mut Settings) -> Option<ConnectThrottle> {
+    let tokens = settings.limit("connection_throttle_tokens", 0, "tokens");
+    let fill_time = settings.millis("connection_throttle_fill_time", 1);
+    let fill_count = settings.count("connection_throttle_fill_count", 0, 1, "tokens");
+    let freeze_time = settings.whole(
+        "connection_throttle_freeze_time",
+        -1..=INT_MAX,
+        "milliseconds",
+    );
+    let drop_increase = settings.fraction("connection_throttle_drop_increase", 0.02);
+    let drop_decrease = settings.fraction("connection_throttle_drop_decrease", 0.002);
+    let decrease_ratio = settings.fraction("connection_throttle_decrease_ratio", 0.0);
+    let weights = connect_weights(settings);
+    Some(ConnectThrottle {
+        tokens: tokens?,
+        fill_time: fill_time.unwrap_or(Duration::from_millis(1)),
+        fill_count,
+        freeze_time: freeze_time.and_then(settings::to_millis),
+        drop_increase,
+        drop_decrease,
+        decrease_ratio,
+        weights,
+    })
+}
+
+fn connect_weights(settings: &mut Settings) -> Option<ConnectWeights> {
+    let enabled = settings.flag("connection_throttle_weight_enabled", false);
+    let local = settings.count("connection_throttle_local_session_weight", 1, 1, "tokens");
+    let renew = settings.count("connection_throttle_renew_session_weight", 1, 2, "tokens");
+    let global = settings.count("connection_throttle_global_session_weight", 1, 3, "tokens");
+    enabled.then_some(ConnectWeights {
+        global: global.max(local),
+        renew: renew.max(local),
+        local,
+    })
+}

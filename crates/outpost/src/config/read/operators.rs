@@ -1,0 +1,99 @@
+//! What operators ask: four-letter words, the admin server, metrics.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use outpost_wire::membership::{Endpoint, WILDCARD_HOST};
+
+use super::super::keys;
+use super::super::settings::{Setting, Settings};
+use super::super::{Admin, FourLetterWords};
+use super::words;
+
+const ADMIN_PORT: u16 = 8080;
+const METRICS_PORT: u16 = 7000;
+const PROMETHEUS: &str = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
+
+/// The four-letter words of ZooKeeper 3.9.
+const FOUR_LETTER_WORDS: &[&str] = &[
+    "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr", "ruok", "srst",
+    "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
+];
+
+pub(super) fn four_letter_words(settings: &mut Settings, read_only_mode: bool) -> FourLetterWords {
+    let setting = settings.get("4lw.commands.whitelist");
+    let listed = setting.as_ref().map(|setting| words(&setting.value));
+    let mut allowed: BTreeSet<String> = listed.unwrap_or_default().into_iter().collect();
+    if allowed.remove("*") {
+        return FourLetterWords::All;
+    }
+    for word in allowed
+        .iter()
+        .filter(|word| !FOUR_LETTER_WORDS.contains(&word.as_str()))
+    {
+        if let Some(setting) = &setting {
+            settings.warn(setting, &unknown_word(word));
+        }
+    }
+    allowed.insert("srvr".to_owned());
+    if read_only_mode {
+        allowed.insert("isro".to_owned());
+    }
+    FourLetterWords::Only(allowed)
+}
+
+fn unknown_word(word: &str) -> String {
+    let meant = keys::nearest_of(word, FOUR_LETTER_WORDS);
+    let meant = meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"));
+    format!("{word} is no four-letter word of ZooKeeper{meant}")
+}
+
+pub(super) fn admin(settings: &mut Settings) -> Option<Admin> {
+    let enabled = settings.flag("admin.enableServer", true);
+    let host = settings
+        .host("admin.serverAddress")
+        .unwrap_or(WILDCARD_HOST.to_owned());
+    let port = settings.port("admin.serverPort").unwrap_or(ADMIN_PORT);
+    let idle_timeout = settings.millis("admin.idleTimeout", 1);
+    let command_url = settings.parse("admin.commandURL", |value| {
+        let path = value.trim_end_matches('/');
+        match path.starts_with('/') && !path.contains(char::is_whitespace) {
+            true => Ok(path.to_owned()),
+            false => Err("must be a path such as /commands".to_owned()),
+        }
+    });
+    enabled.then_some(Admin {
+        addr: Endpoint::new(host, port),
+        command_url: command_url.unwrap_or("/commands".to_owned()),
+        idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(30)),
+    })
+}
+
+/// Without a provider there is one here: nobody should fly blind because of a missing line.
+pub(super) fn metrics(settings: &mut Settings) -> (Option<Endpoint>, bool) {
+    let class = settings.get("metricsProvider.className");
+    let host = settings
+        .host("metricsProvider.httpHost")
+        .unwrap_or(WILDCARD_HOST.to_owned());
+    let port = settings.port("metricsProvider.httpPort");
+    let required = class.is_some() || port.is_some();
+    let endpoint = Endpoint::new(host, port.unwrap_or(METRICS_PORT));
+    let class_name = class.as_ref().map_or("", |class| class.value.as_str());
+    match class_name.rsplit('.').next().unwrap_or_default() {
+        "" | "PrometheusMetricsProvider" => return (Some(endpoint), required),
+        "DefaultMetricsProvider" | "NullMetricsProvider" => {}
+        _ => complain_of_metrics_class(settings, class.as_ref()),
+    }
+    if let Some(setting) = settings.get("metricsProvider.httpPort") {
+        let text = format!("has no effect without metricsProvider.className={PROMETHEUS}");
+        settings.warn(&setting, &text);
+    }
+    (None, false)
+}
+
+fn complain_of_metrics_class(settings: &mut Settings, class: Option<&Setting>) {
+    if let Some(class) = class {
+        let text = format!("Outpost cannot run this class; use {PROMETHEUS}, or remove the line");
+        settings.complain(class, &text);
+    }
+}
