@@ -8,7 +8,7 @@ use std::time::Duration;
 use outpost_wire::ServerId;
 use outpost_wire::membership::Endpoint;
 
-use super::keys::{self, KEYS, Verdict};
+use super::keys::{self, Verdict};
 use super::{
     Complaints, ConnectWeights, FourLetterWords, LargeRequests, Loaded, load_with, read,
     settings::Settings,
@@ -733,8 +733,7 @@ fn every_honoured_key_is_read_and_no_other() {
     let text = super::FileText(String::new());
     read::config(&mut settings, &read_file, None, Path::new("zoo.cfg"), text);
     let is_honoured = |key: &&keys::Key| key.verdict == Verdict::Honoured;
-    let honoured: BTreeSet<&str> = KEYS
-        .iter()
+    let honoured: BTreeSet<&str> = keys::all()
         .filter(is_honoured)
         .map(|key| key.name)
         .collect();
@@ -762,7 +761,7 @@ fn the_manual_lists_every_key_and_what_is_done_about_it() {
             }
         }
     }
-    let known = KEYS.iter().map(|key| match key.verdict {
+    let known = keys::all().map(|key| match key.verdict {
         Verdict::Honoured => (key.name, "honoured"),
         Verdict::Ignored { .. } => (key.name, "ignored"),
         Verdict::Refused { .. } => (key.name, "refused"),

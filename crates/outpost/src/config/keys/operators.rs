@@ -1,0 +1,69 @@
+//! What operators see: admin server, metrics, logs.
+
+use super::{Key, NO, NONE, honoured, ignored, refused};
+
+const NO_JVM: &str = "there is no Java virtual machine here";
+const NEED_ADMIN_TLS: &str = "the admin server does not speak TLS yet; set it to false, or switch the admin \
+    server off with admin.enableServer=false";
+const LOGGING: &str = "Outpost logs to standard error; choose what with OUTPOST_LOG";
+
+/// The keys of this group.
+pub(super) const KEYS: &[Key] = &[
+    // Operations.
+    honoured("4lw.commands.whitelist"),
+    honoured("admin.enableServer"),
+    honoured("admin.serverAddress"),
+    honoured("admin.serverPort"),
+    honoured("admin.commandURL"),
+    honoured("admin.idleTimeout"),
+    refused("admin.forceHttps", NO, NEED_ADMIN_TLS),
+    refused("admin.needClientAuth", NO, NEED_ADMIN_TLS),
+    ignored(
+        "admin.portUnification",
+        NO,
+        "the admin server does not speak TLS yet; plain HTTP is served as before",
+    ),
+    ignored(
+        "admin.httpVersion",
+        &["11"],
+        "the admin server speaks HTTP/1.1",
+    ),
+    ignored(
+        "admin.rateLimiterIntervalInMS",
+        NONE,
+        "Outpost serves neither the snapshot nor the restore command",
+    ),
+    ignored(
+        "admin.snapshot.enabled",
+        NO,
+        "Outpost serves neither the snapshot nor the restore command",
+    ),
+    ignored(
+        "admin.restore.enabled",
+        NO,
+        "Outpost serves neither the snapshot nor the restore command",
+    ),
+    honoured("metricsProvider.className"),
+    honoured("metricsProvider.httpHost"),
+    honoured("metricsProvider.httpPort"),
+    ignored("metricsProvider.exportJvmInfo", NO, NO_JVM),
+    ignored(
+        "metricsProvider.*",
+        NONE,
+        "the metrics exporter here has no such setting",
+    ),
+    ignored("jvm.pause.*", NO, NO_JVM),
+    ignored("jmx.*", NONE, NO_JVM),
+    ignored("com.sun.management.*", NONE, NO_JVM),
+    ignored("audit.enable", NO, "Outpost writes no audit log"),
+    ignored("audit.impl.class", NONE, "Outpost writes no audit log"),
+    ignored("log.*", NONE, LOGGING),
+    ignored("root.logger", NONE, LOGGING),
+    ignored("console.threshold", NONE, LOGGING),
+    ignored("pathStats.*", NONE, "Outpost keeps no statistics by path"),
+    ignored(
+        "messageTracker.*",
+        NONE,
+        "Outpost keeps no messages for later inspection",
+    ),
+];

@@ -1,0 +1,14 @@
+//! Outpost's own keys.
+
+use super::{Key, honoured};
+
+/// The keys of this group.
+pub(super) const KEYS: &[Key] = &[
+    // Outpost's own.
+    honoured("outpost.workers"),
+    honoured("outpost.hold"),
+    honoured("outpost.linkTimeout"),
+    honoured("outpost.outboxBytes"),
+    honoured("outpost.maxWritesInFlight"),
+    honoured("outpost.drainTimeout"),
+];
