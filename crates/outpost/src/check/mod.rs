@@ -8,13 +8,18 @@
 //! four-letter word `srvr`. Nothing attaches, and no session is made.
 //!
 //! Read on in `understood` (the configuration in plain words), `visit` (one look at one door), `server` (what that
-//! says of a server), `ensemble` (what all say together), `ports` (our own) and `report` (findings).
+//! says of a server), `entry` (TLS and SASL on the way in), `ensemble` (what all say together), `ports` (our own),
+//! `tls`, `sasl` and `host` (what else this machine must have) and `report` (findings).
 
 mod ensemble;
+mod entry;
+mod host;
 mod ports;
 mod report;
+mod sasl;
 mod server;
 mod srvr;
+mod tls;
 mod understood;
 mod visit;
 
@@ -90,7 +95,10 @@ fn examine(loaded: &Loaded, report: &mut Report) -> ExitCode {
         }
     };
     let master = runtime.block_on(async {
+        tls::check(config, report);
+        sasl::check(config, report);
         let master = ensemble::look(config).await.report(report);
+        host::check(config, report);
         ports::check(config, report).await;
         master
     });

@@ -43,6 +43,12 @@ pub(super) enum Subject {
     Leader,
     /// A port of our own.
     Ports,
+    /// Certificates and keys.
+    Tls,
+    /// Users, passwords and mechanisms.
+    Sasl,
+    /// This machine: its limits, its clock, its environment.
+    Host,
     /// All of it.
     Verdict,
 }
@@ -54,6 +60,9 @@ impl fmt::Display for Subject {
             Subject::Server(id) => f.pad(&format!("server.{id}")),
             Subject::Leader => f.pad("leader"),
             Subject::Ports => f.pad("ports"),
+            Subject::Tls => f.pad("tls"),
+            Subject::Sasl => f.pad("sasl"),
+            Subject::Host => f.pad("host"),
             Subject::Verdict => f.pad("verdict"),
         }
     }

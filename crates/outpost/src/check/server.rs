@@ -156,6 +156,10 @@ impl Found {
                     None => report.fail(self.subject(), &text),
                 }
             }
+            Some(Answer::Closed(why)) => {
+                let text = format!("quorum port {} lets us not in: {why}", self.address());
+                report.fail(self.subject(), &text);
+            }
             None => {}
         }
     }

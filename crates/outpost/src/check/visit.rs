@@ -17,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout_at;
 
+use super::entry::{self, Entered};
+
 /// How long one visit may take: name, connection and answer together.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// Longest data of a packet worth waiting for: LEADERINFO has four bytes.
@@ -69,6 +71,8 @@ pub(super) enum Answer {
     },
     /// It listens, but has not answered as a leader; and why.
     Mute(String),
+    /// It listens, but what must come before the first packet (TLS, SASL) has failed; and why.
+    Closed(String),
 }
 
 /// Looks a host up and tries its addresses in order, as the link does.
@@ -120,11 +124,17 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> (Name, Vec<SocketA
 
 /// Says OBSERVERINFO and waits for LEADERINFO, then closes.
 pub(super) async fn introduce(
-    mut stream: TcpStream,
+    stream: TcpStream,
     candidate: &Candidate,
     config: &Config,
     deadline: Instant,
 ) -> Answer {
+    let entering = entry::quorum_port(stream, candidate, config);
+    let mut stream = match timeout_at(deadline.into(), entering).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(why)) => return Answer::Closed(why),
+        Err(_) => return Answer::Closed("it does not answer in time".to_owned()),
+    };
     let exchange = exchange(&mut stream, candidate, config);
     let answer = match timeout_at(deadline.into(), exchange).await {
         Ok(answer) => answer,
@@ -137,7 +147,7 @@ pub(super) async fn introduce(
     answer
 }
 
-async fn exchange(stream: &mut TcpStream, candidate: &Candidate, config: &Config) -> Answer {
+async fn exchange(stream: &mut Entered, candidate: &Candidate, config: &Config) -> Answer {
     let began = Instant::now();
     let mut learner = Learner::new(settings(candidate, config), began);
     let mut output = Vec::new();
