@@ -285,10 +285,9 @@ impl Operators {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let settings = config.admin.as_ref();
         let idle = settings.map_or(METRICS_IDLE_TIMEOUT, |admin| admin.idle_timeout);
-        let commands = settings.map(|admin| admin.command_url.clone());
-        let commands = commands.unwrap_or_default();
+        let answer = |settings| admin::admin(Arc::clone(service), settings);
         let servers = [
-            admin.map(|listener| (listener, admin::admin(Arc::clone(service), commands))),
+            admin.zip(settings.cloned().map(answer)),
             metrics.map(|listener| (listener, admin::metrics(Arc::clone(service)))),
         ];
         for (listener, answerer) in servers.into_iter().flatten() {

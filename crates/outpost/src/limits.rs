@@ -61,6 +61,9 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of one HTTP request: cut.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
+/// Body of one POST request that is read, in bytes, to be forgotten; what is longer is left unread.
+pub const HTTP_BODY_BYTES_MAX: usize = 64 << 10;
+
 // One frame of the largest default size always fits into the pipeline.
 const _: () = assert!(outpost_wire::frame::FRAME_BYTES_MAX < PIPELINE_BYTES_MAX);
 // One transaction of the largest size any sane ensemble allows fits into the apply queue.

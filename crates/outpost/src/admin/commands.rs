@@ -1,15 +1,18 @@
 //! The commands of ZooKeeper's admin server, with its names, aliases and keys.
 //!
-//! Commands that change or copy what only a Java server has answer with an error.
+//! Commands that change what only a Java server has answer with an error.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use hyper::StatusCode;
+use hyper::header::{ALLOW, HeaderValue};
 use outpost_wire::SessionId;
 use outpost_wire::membership::{Address, Endpoint, Member, Role};
 use serde_json::{Map, Value, json};
 
-use super::link;
+use super::http::{Answer, Asked};
+use super::{AdminServer, json, link, snapshot};
 use crate::metrics::{self, Shown};
 use crate::report::{ConnectionReport, NOT_SERVING, Report, java, process};
 use crate::serve::read_only::Mode;
@@ -24,34 +27,61 @@ pub(super) struct Command {
     pub(super) names: &'static [&'static str],
     /// Whether it is answered while clients are not served.
     always: bool,
+    /// Whether it is asked for with POST; with GET otherwise.
+    posted: bool,
     run: Run,
 }
 
-type Run = fn(&Report<'_>, &Service, Option<&str>) -> Result<Members, String>;
-
-/// A command's answer.
-pub(super) struct Answered {
-    /// The whole answer, `command` and `error` included.
-    pub(super) members: Members,
-    /// Whether the command exists but is not offered here.
-    pub(super) not_offered: bool,
+/// How a command comes to its answer.
+#[derive(Clone, Copy)]
+enum Run {
+    /// For everybody, as JSON.
+    Open(Tell),
+    /// For those who have a right on the root znode, in a form of its own.
+    Guarded(fn(&AdminServer, Asked<'_>) -> Result<Answer, Refusal>),
 }
 
-const NOT_OFFERED: &str = "not offered by Outpost: ";
+type Tell = fn(&Report<'_>, &Service, Asked<'_>) -> Result<Members, Refusal>;
 
-const fn command(names: &'static [&'static str], run: Run) -> Command {
-    Command {
-        names,
-        always: false,
-        run,
+/// Why a command is not answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    /// In a Java server's words where it has some.
+    error: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, error: &str) -> Refusal {
+        let error = error.to_owned();
+        Refusal { status, error }
+    }
+
+    /// A Java server has this command.
+    pub(super) fn not_offered(why: &str) -> Refusal {
+        let error = format!("not offered by Outpost: {why}");
+        Refusal::new(StatusCode::NOT_IMPLEMENTED, &error)
+    }
+
+    /// As most errors of a Java server.
+    fn ok(error: &str) -> Refusal {
+        Refusal::new(StatusCode::OK, error)
     }
 }
 
-const fn always(names: &'static [&'static str], run: Run) -> Command {
+const fn command(names: &'static [&'static str], tell: Tell) -> Command {
     Command {
         names,
+        always: false,
+        posted: false,
+        run: Run::Open(tell),
+    }
+}
+
+const fn always(names: &'static [&'static str], tell: Tell) -> Command {
+    Command {
         always: true,
-        run,
+        ..command(names, tell)
     }
 }
 
@@ -85,7 +115,7 @@ pub(super) static COMMANDS: &[Command] = &[
         Ok(members(json!({ "read_only": r.is_read_only() })))
     }),
     command(&["last_snapshot", "lsnp"], |_, _, _| {
-        not_offered("it writes no snapshots")
+        Err(Refusal::not_offered("it writes no snapshots to a disk"))
     }),
     command(&["leader", "lead"], |r, _, _| Ok(leader(r))),
     always(&["link"], |r, _, _| Ok(link::link(r))),
@@ -97,17 +127,23 @@ pub(super) static COMMANDS: &[Command] = &[
     command(&["observers", "obsr"], |_, _, _| {
         Ok(members(json!({ "synced_observers": 0, "observers": [] })))
     }),
-    command(&["restore", "rest"], |_, _, _| {
-        not_offered("an observer's tree is its leader's")
-    }),
+    Command {
+        names: &["restore", "rest"],
+        always: false,
+        posted: true,
+        run: Run::Guarded(restore),
+    },
     command(&["ruok"], |_, _, _| Ok(Members::new())),
     command(&["server_stats", "srvr"], |r, _, _| Ok(server_stats(r))),
-    always(&["set_trace_mask", "stmk"], |_, service, query| {
-        set_trace_mask(service, query)
+    always(&["set_trace_mask", "stmk"], |_, service, asked| {
+        set_trace_mask(service, asked)
     }),
-    command(&["snapshot", "snap"], |_, _, _| {
-        not_offered("take snapshots from a voter")
-    }),
+    Command {
+        names: &["snapshot", "snap"],
+        always: false,
+        posted: false,
+        run: Run::Guarded(snapshot::snapshot),
+    },
     command(&["stat_reset", "srst"], |r, _, _| {
         r.reset_server();
         Ok(Members::new())
@@ -127,42 +163,71 @@ pub(super) static COMMANDS: &[Command] = &[
     always(&["zabstate"], |r, _, _| Ok(zab_state(r))),
 ];
 
-/// Runs the command that has `name` among its names. `query` is what stands behind the question mark.
-pub(super) fn run(service: &Service, name: &str, query: Option<&str>) -> Answered {
-    let Some(command) = COMMANDS
+/// Answers what was asked of the command that has `name` among its names.
+pub(super) fn run(server: &AdminServer, name: &str, asked: Asked<'_>) -> Answer {
+    let known = COMMANDS
         .iter()
-        .find(|command| command.names.contains(&name))
-    else {
-        return failed(name, &format!("Unknown command: {name}"));
+        .find(|command| command.names.contains(&name));
+    let Some(command) = known else {
+        return refuse(name, Refusal::ok(&format!("Unknown command: {name}")));
     };
-    let report = Report::of(service);
+    if asked.is_post() != command.posted {
+        return wrong_method(command);
+    }
+    let report = Report::of(&server.service);
     if !command.always && report.mode() == Mode::Nobody {
-        return failed(name, NOT_SERVING);
+        return refuse(name, Refusal::ok(NOT_SERVING));
     }
     let primary = command.names[0];
-    match (command.run)(&report, service, query) {
-        Ok(mut members) => {
-            members.insert("command".to_owned(), primary.into());
-            members.insert("error".to_owned(), Value::Null);
-            Answered {
-                members,
-                not_offered: false,
-            }
+    let answered = match command.run {
+        Run::Open(tell) => {
+            tell(&report, &server.service, asked).map(|members| say(primary, members))
         }
-        Err(error) => failed(primary, &error),
-    }
+        Run::Guarded(run) => {
+            if let Err(refusal) = server.authorize(asked) {
+                return refuse(name, refusal);
+            }
+            run(server, asked)
+        }
+    };
+    answered.unwrap_or_else(|refusal| refuse(primary, refusal))
 }
 
-fn failed(command: &str, error: &str) -> Answered {
-    let not_offered = error.starts_with(NOT_OFFERED);
-    Answered {
-        members: members(json!({ "command": command, "error": error })),
-        not_offered,
-    }
+fn say(command: &str, mut members: Members) -> Answer {
+    members.insert("command".to_owned(), command.into());
+    members.insert("error".to_owned(), Value::Null);
+    json_answer(StatusCode::OK, &members)
 }
 
-fn not_offered(why: &str) -> Result<Members, String> {
-    Err(format!("{NOT_OFFERED}{why}"))
+fn refuse(command: &str, refusal: Refusal) -> Answer {
+    let members = members(json!({ "command": command, "error": refusal.error }));
+    json_answer(refusal.status, &members)
+}
+
+/// A Java server answers 500 without a word.
+fn wrong_method(command: &Command) -> Answer {
+    let allowed = match command.posted {
+        true => "POST",
+        false => "GET, HEAD",
+    };
+    let error = format!("{} is asked for with {allowed}", command.names[0]);
+    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, &error);
+    refuse(command.names[0], refusal).with(ALLOW, HeaderValue::from_static(allowed))
+}
+
+fn json_answer(status: StatusCode, members: &Members) -> Answer {
+    Answer::new(status, "application/json", json::to_text(members))
+}
+
+/// A replica that takes another tree than its leader's is none.
+fn restore(server: &AdminServer, _: Asked<'_>) -> Result<Answer, Refusal> {
+    if !server.settings.restore_enabled {
+        let text = "switched off with admin.restore.enabled";
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    }
+    Err(Refusal::not_offered(
+        "an observer's tree is its leader's; restore the voters",
+    ))
 }
 
 pub(super) fn members(value: Value) -> Members {
@@ -253,14 +318,12 @@ fn trace_mask(service: &Service) -> Members {
     members(json!({ "tracemask": service.trace_mask.load(Ordering::Relaxed) }))
 }
 
-fn set_trace_mask(service: &Service, query: Option<&str>) -> Result<Members, String> {
+fn set_trace_mask(service: &Service, asked: Asked<'_>) -> Result<Members, Refusal> {
     const WANTED: &str = "setTraceMask requires long traceMask argument";
-    let parameters = query.unwrap_or_default().split('&');
-    let mask = parameters
-        .filter_map(|parameter| parameter.split_once('='))
-        .find_map(|(name, value)| (name == "traceMask").then_some(value))
-        .ok_or(WANTED)?;
-    let number = mask.parse().map_err(|_| format!("{WANTED}, got {mask}"))?;
+    let mask = asked.parameter("traceMask");
+    let mask = mask.ok_or_else(|| Refusal::ok(WANTED))?;
+    let number = mask.parse();
+    let number = number.map_err(|_| Refusal::ok(&format!("{WANTED}, got {mask}")))?;
     service.trace_mask.store(number, Ordering::Relaxed);
     Ok(trace_mask(service))
 }

@@ -2,54 +2,78 @@
 //!
 //! On the admin port (`admin.serverAddress`, `admin.serverPort`):
 //!
+//! - `/`: the status page for a browser; these routes for anybody else.
 //! - `/live`: 200 while the process works; restart it if not.
 //! - `/ready`: 200 once the mirror has caught up, as long as clients are served; else 503 with the reason.
 //! - `/metrics`: everything for Prometheus.
 //! - `/commands`: links to all commands.
 //! - `/commands/NAME`: a command of ZooKeeper's admin server, as JSON; `/commands` is `admin.commandURL`.
-//! - `/`: these routes.
 //!
 //! On the metrics port (`metricsProvider.httpHost`, `metricsProvider.httpPort`) only `/metrics`.
 
 mod commands;
 pub mod http;
+mod identify;
 mod json;
 mod link;
+mod snapshot;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use hyper::StatusCode;
 
+use crate::config::Admin;
 use crate::metrics;
 use crate::report::Report;
 use crate::serve::service::Service;
 
 use http::{Answer, Answerer, Asked};
+use snapshot::Snapshots;
 
-/// Answers what is asked on the admin port. `command_url` is where the commands are.
-pub fn admin(service: Arc<Service>, command_url: String) -> Arc<Answerer> {
-    Arc::new(move |asked| answer_admin(&service, &command_url, asked))
+/// Everything that the admin port answers from.
+pub(crate) struct AdminServer {
+    service: Arc<Service>,
+    settings: Admin,
+    snapshots: Snapshots,
+}
+
+/// Answers what is asked on the admin port.
+pub fn admin(service: Arc<Service>, settings: Admin) -> Arc<Answerer> {
+    let server = AdminServer {
+        service,
+        snapshots: Snapshots::new(settings.rate_limit),
+        settings,
+    };
+    Arc::new(move |asked| server.answer(asked))
 }
 
 /// Answers what is asked on the metrics port.
 pub fn metrics(service: Arc<Service>) -> Arc<Answerer> {
     Arc::new(move |asked| match asked.path {
+        _ if asked.is_post() => Answer::not_allowed("GET, HEAD"),
         "/metrics" => exposition(&service),
         _ => not_found("only /metrics is served here\n"),
     })
 }
 
-fn answer_admin(service: &Service, command_url: &str, asked: Asked<'_>) -> Answer {
-    let command = asked.path.strip_prefix(command_url);
-    match (asked.path, command) {
-        ("/live", _) => Answer::text(StatusCode::OK, "live\n"),
-        ("/ready", _) => ready(service),
-        ("/metrics", _) => exposition(service),
-        (_, Some("" | "/")) => links(command_url),
-        (_, Some(command)) if command.starts_with('/') => run(service, &command[1..], asked.query),
-        ("/", _) => Answer::text(StatusCode::OK, routes(command_url)),
-        _ => not_found(routes(command_url)),
+impl AdminServer {
+    fn answer(&self, asked: Asked<'_>) -> Answer {
+        let command_url = &*self.settings.command_url;
+        let command = asked.path.strip_prefix(command_url);
+        match (asked.path, command) {
+            (_, Some(command)) if command.len() > 1 && command.starts_with('/') => {
+                commands::run(self, &command[1..], asked)
+            }
+            // As a Java server: a POST without a command is shown them all.
+            (_, Some("" | "/")) => links(command_url),
+            _ if asked.is_post() => Answer::not_allowed("GET, HEAD"),
+            ("/live", _) => Answer::text(StatusCode::OK, "live\n"),
+            ("/ready", _) => ready(&self.service),
+            ("/metrics", _) => exposition(&self.service),
+            ("/", _) => Answer::text(StatusCode::OK, routes(command_url)),
+            _ => not_found(routes(command_url)),
+        }
     }
 }
 
@@ -72,11 +96,8 @@ fn ready(service: &Service) -> Answer {
 }
 
 fn exposition(service: &Service) -> Answer {
-    Answer {
-        status: StatusCode::OK,
-        content_type: metrics::CONTENT_TYPE,
-        body: metrics::exposition(&Report::of(service).picture()),
-    }
+    let text = metrics::exposition(&Report::of(service).picture());
+    Answer::new(StatusCode::OK, metrics::CONTENT_TYPE, text)
 }
 
 fn links(command_url: &str) -> Answer {
@@ -85,22 +106,5 @@ fn links(command_url: &str) -> Answer {
         let name = command.names[0];
         let _ = writeln!(body, "<a href=\"{command_url}/{name}\">{name}</a>\n<br/>");
     }
-    Answer {
-        status: StatusCode::OK,
-        content_type: "text/html; charset=utf-8",
-        body,
-    }
-}
-
-fn run(service: &Service, name: &str, query: Option<&str>) -> Answer {
-    let answered = commands::run(service, name, query);
-    Answer {
-        status: match answered.not_offered {
-            true => StatusCode::NOT_IMPLEMENTED,
-            // A Java server says so even with an error inside.
-            false => StatusCode::OK,
-        },
-        content_type: "application/json",
-        body: json::to_text(&answered.members),
-    }
+    Answer::new(StatusCode::OK, "text/html; charset=utf-8", body)
 }

@@ -309,6 +309,14 @@ pub struct Admin {
     pub command_url: String,
     /// `admin.idleTimeout`: how long a connection may be silent.
     pub idle_timeout: Duration,
+    /// `admin.snapshot.enabled`: whether those who may are given the whole tree.
+    pub snapshot_enabled: bool,
+    /// `admin.restore.enabled`. Only the reason why nobody can restore depends on it.
+    pub restore_enabled: bool,
+    /// `admin.rateLimiterIntervalInMS`: how often a snapshot is made.
+    pub rate_limit: Duration,
+    /// `IPAuthenticationProvider.usexforwardedfor`: whether a proxy's word is taken for where a question comes from.
+    pub forwarded_for: bool,
 }
 
 /// A configuration, and what its owner should know about it.

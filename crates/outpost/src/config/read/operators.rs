@@ -62,11 +62,17 @@ pub(super) fn admin(settings: &mut Settings) -> Option<Admin> {
             false => Err("must be a path such as /commands".to_owned()),
         }
     });
-    enabled.then_some(Admin {
+    let rate_limit = settings.millis("admin.rateLimiterIntervalInMS", 0);
+    let admin = Admin {
         addr: Endpoint::new(host, port),
         command_url: command_url.unwrap_or("/commands".to_owned()),
         idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(30)),
-    })
+        snapshot_enabled: settings.flag("admin.snapshot.enabled", true),
+        restore_enabled: settings.flag("admin.restore.enabled", true),
+        rate_limit: rate_limit.unwrap_or(Duration::from_secs(300)),
+        forwarded_for: settings.flag("IPAuthenticationProvider.usexforwardedfor", false),
+    };
+    enabled.then_some(admin)
 }
 
 /// Without a provider there is one here: nobody should fly blind because of a missing line.
