@@ -12,9 +12,5 @@ pub(super) const KEYS: &[Key] = &[
     honoured("ensembleAuthName"),
     honoured("enforce.auth.enabled"),
     honoured("enforce.auth.schemes"),
-    ignored(
-        "IPAuthenticationProvider.usexforwardedfor",
-        NO,
-        "no admin command asks who is calling",
-    ),
+    honoured("IPAuthenticationProvider.usexforwardedfor"),
 ];
