@@ -169,14 +169,14 @@ pub(super) fn run(server: &AdminServer, name: &str, asked: Asked<'_>) -> Answer 
         .iter()
         .find(|command| command.names.contains(&name));
     let Some(command) = known else {
-        return refuse(name, Refusal::ok(&format!("Unknown command: {name}")));
+        return refuse(name, &Refusal::ok(&format!("Unknown command: {name}")));
     };
     if asked.is_post() != command.posted {
         return wrong_method(command);
     }
     let report = Report::of(&server.service);
     if !command.always && report.mode() == Mode::Nobody {
-        return refuse(name, Refusal::ok(NOT_SERVING));
+        return refuse(name, &Refusal::ok(NOT_SERVING));
     }
     let primary = command.names[0];
     let answered = match command.run {
@@ -185,12 +185,12 @@ pub(super) fn run(server: &AdminServer, name: &str, asked: Asked<'_>) -> Answer 
         }
         Run::Guarded(run) => {
             if let Err(refusal) = server.authorize(asked) {
-                return refuse(name, refusal);
+                return refuse(name, &refusal);
             }
             run(server, asked)
         }
     };
-    answered.unwrap_or_else(|refusal| refuse(primary, refusal))
+    answered.unwrap_or_else(|refusal| refuse(primary, &refusal))
 }
 
 fn say(command: &str, mut members: Members) -> Answer {
@@ -199,7 +199,7 @@ fn say(command: &str, mut members: Members) -> Answer {
     json_answer(StatusCode::OK, &members)
 }
 
-fn refuse(command: &str, refusal: Refusal) -> Answer {
+fn refuse(command: &str, refusal: &Refusal) -> Answer {
     let members = members(json!({ "command": command, "error": refusal.error }));
     json_answer(refusal.status, &members)
 }
@@ -212,7 +212,7 @@ fn wrong_method(command: &Command) -> Answer {
     };
     let error = format!("{} is asked for with {allowed}", command.names[0]);
     let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, &error);
-    refuse(command.names[0], refusal).with(ALLOW, HeaderValue::from_static(allowed))
+    refuse(command.names[0], &refusal).with(ALLOW, HeaderValue::from_static(allowed))
 }
 
 fn json_answer(status: StatusCode, members: &Members) -> Answer {

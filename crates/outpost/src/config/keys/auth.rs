@@ -1,6 +1,6 @@
 //! Who a client is, and what it may do.
 
-use super::{Key, NO, honoured, ignored};
+use super::{Key, honoured};
 
 /// The keys of this group.
 pub(super) const KEYS: &[Key] = &[
