@@ -4,8 +4,10 @@
 //! Birth and death are one function each, to be read from top to bottom.
 
 pub mod admin;
+pub mod build_info;
 pub mod config;
 pub mod limits;
+pub mod logs;
 pub mod metrics;
 pub mod readiness;
 pub mod report;

@@ -1,18 +1,24 @@
 //! The `outpost` command.
 
+mod arguments;
 mod check;
 mod demo;
+mod health;
+mod shell;
 mod terminal;
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, Parser};
 use outpost::Outpost;
 use outpost::config::Config;
+use outpost::logs::{self, lines::StandardError};
 use outpost_wire::ServerId;
 use tokio::signal::unix::{SignalKind, signal};
+
+use arguments::{Arguments, Command, Configured, Run};
+use terminal::{Terminal, complain, has_colours};
 
 /// Memory is given back to the system in the background; figures about it are exact.
 #[global_allocator]
@@ -23,69 +29,37 @@ const EXIT_CONFIG: u8 = 2;
 /// The observer cannot run.
 const EXIT_FAILED: u8 = 1;
 
-/// A ZooKeeper observer for remote regions.
-///
-/// Outpost attaches to a ZooKeeper ensemble as an observer, keeps the whole tree in memory, answers reads and
-/// watches at local speed and forwards writes to the leader. Clients and voters need no change.
-#[derive(Parser)]
-#[command(version, after_help = EXAMPLES)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-const EXAMPLES: &str = "\
-First steps:
-  outpost demo                   see it work, without a ZooKeeper anywhere
-  outpost check zoo.cfg --id 10  what it would do with your configuration
-  outpost run zoo.cfg --id 10    serve
-
-Take the zoo.cfg of a Java observer or of a voter, and an id that no voter has:
-with --id, as OUTPOST_ID, or in dataDir/myid. Any key can be overridden in the
-environment: OUTPOST_CLIENTPORT=2181. OUTPOST_LOG=debug logs more.";
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the observer.
-    #[command(
-        after_help = "SIGTERM and Ctrl-C drain: clients move to another server and keep their \
-        sessions.\nExit codes: 0 drained, 1 it cannot run, 2 the configuration cannot be used."
-    )]
-    Run(Configured),
-    /// Say what `run` would do, and what stands in its way.
-    #[command(long_about = check::ABOUT, after_help = check::EXIT_CODES)]
-    Check(Configured),
-    /// Show it at work: a simulated ensemble behind a simulated WAN, and clients that measure.
-    #[command(long_about = demo::ABOUT)]
-    Demo(demo::Options),
-}
-
-#[derive(clap::Args)]
-struct Configured {
-    /// An ordinary ZooKeeper configuration file.
-    zoo_cfg: PathBuf,
-    /// The observer's id, instead of the one in dataDir/myid.
-    #[arg(long)]
-    id: Option<i64>,
-}
-
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Run(Configured { zoo_cfg, id }) => run(&zoo_cfg, id.map(ServerId)),
-        Command::Check(Configured { zoo_cfg, id }) => check::run(&zoo_cfg, id.map(ServerId), env()),
-        Command::Demo(options) => demo::run(&options),
+    let Arguments { command, color } = Arguments::parse();
+    let terminal = Terminal::stdout(color);
+    match command {
+        Command::Run(options) => run(&options, color),
+        Command::Check(Configured { zoo_cfg, id }) => {
+            check::run(&zoo_cfg, id.map(ServerId), terminal)
+        }
+        Command::Health(options) => health::run(&options, &|name| std::env::var(name).ok()),
+        Command::Demo(options) => demo::run(&options, terminal),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { dir } => shell::man(dir.as_deref()),
     }
 }
 
-fn run(zoo_cfg: &Path, id: Option<ServerId>) -> ExitCode {
-    let loaded = match Config::load(zoo_cfg, id, env()) {
+fn run(options: &Run, color: ColorChoice) -> ExitCode {
+    let Configured { zoo_cfg, id } = &options.configured;
+    let loaded = match Config::load(zoo_cfg, id.map(ServerId), env()) {
         Ok(loaded) => loaded,
         Err(complaints) => {
-            eprintln!("{complaints}");
+            let _ = writeln!(std::io::stderr(), "{complaints}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    start_logging();
+    let colours = has_colours(color, &std::io::stderr());
+    let _logging = logs::start(
+        &options.log,
+        options.log_format,
+        colours,
+        Box::new(StandardError),
+    );
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -95,7 +69,7 @@ fn run(zoo_cfg: &Path, id: Option<ServerId>) -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("outpost: cannot start: {error}");
+            complain(&format!("cannot start: {error}"));
             return ExitCode::from(EXIT_FAILED);
         }
     };
@@ -130,16 +104,6 @@ async fn live(config: Config) -> Result<(), outpost::StartError> {
             }
         })
         .await
-}
-
-fn start_logging() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("OUTPOST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
 }
 
 /// The environment's variables, without those that are not text.

@@ -4,6 +4,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use clap::ColorChoice;
+
 /// What a piece of text means to its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -38,13 +40,16 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Standard output, with colours if it is a terminal and its owner wants them (`NO_COLOR`).
-    pub(crate) fn stdout() -> Terminal {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    /// Standard output, with colours if they are wanted.
+    pub(crate) fn stdout(wanted: ColorChoice) -> Terminal {
         Terminal {
-            colours: std::io::stdout().is_terminal() && !unwanted && !dumb,
+            colours: has_colours(wanted, &std::io::stdout()),
         }
+    }
+
+    /// Standard output without colours.
+    pub(crate) fn plain() -> Terminal {
+        Terminal { colours: false }
     }
 
     /// Prints one line.
@@ -61,6 +66,24 @@ impl Terminal {
             false => text.to_owned(),
         }
     }
+}
+
+/// Whether what goes to `stream` is coloured: if it is a terminal and its owner wants it (`NO_COLOR`), unless the
+/// command line says.
+pub(crate) fn has_colours(wanted: ColorChoice, stream: &impl IsTerminal) -> bool {
+    let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    match wanted {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => stream.is_terminal() && !unwanted() && !dumb(),
+    }
+}
+
+/// Says on standard error what went wrong.
+pub(crate) fn complain(text: &str) {
+    // If nobody listens, the exit code still says it.
+    let _ = writeln!(std::io::stderr(), "outpost: {text}");
 }
 
 #[cfg(test)]

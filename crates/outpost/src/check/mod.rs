@@ -30,6 +30,7 @@ use outpost::config::{Complaints, Config, Loaded};
 use outpost_wire::ServerId;
 
 use crate::terminal::Terminal;
+use crate::{EXIT_CONFIG, EXIT_FAILED};
 use report::{Report, Subject};
 
 /// What `--help` says.
@@ -44,19 +45,11 @@ Prints one finding per line: `ok`, `warn` or `fail`, a subject, a sentence. The 
 /// What `--help` says at its end.
 pub(crate) const EXIT_CODES: &str =
     "Exit codes: 0 all fine, 1 something would not work, 2 the configuration cannot be used.";
-/// The configuration cannot be used.
-const EXIT_CONFIG: u8 = 2;
-/// Something would not work.
-const EXIT_FAILED: u8 = 1;
 
 /// Checks the configuration at `zoo_cfg` and prints what it finds.
-pub(crate) fn run(
-    zoo_cfg: &Path,
-    id: Option<ServerId>,
-    env: impl Iterator<Item = (String, String)>,
-) -> ExitCode {
-    let mut report = Report::new(Terminal::stdout());
-    match Config::load(zoo_cfg, id, env) {
+pub(crate) fn run(zoo_cfg: &Path, id: Option<ServerId>, terminal: Terminal) -> ExitCode {
+    let mut report = Report::new(terminal);
+    match Config::load(zoo_cfg, id, crate::env()) {
         Ok(loaded) => examine(&loaded, &mut report),
         Err(complaints) => {
             refuse(&complaints, &mut report);

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::terminal::Terminal;
+use crate::EXIT_FAILED;
+use crate::terminal::{Terminal, complain};
 use screen::Screen;
 use stage::Stage;
 
@@ -32,8 +33,6 @@ Starts three simulated servers, an Outpost attached to them over real sockets, a
 long local reads and forwarded writes take, a watch that crosses the WAN, and what the clients see of an \
 election. Needs no ZooKeeper, no Java and no free port in particular; leaves nothing behind.";
 
-/// Something went wrong on stage.
-const EXIT_FAILED: u8 = 1;
 /// Ended by Ctrl-C before its end, as shells count it.
 const EXIT_INTERRUPTED: u8 = 130;
 /// How long the threads of the demo may take to end.
@@ -103,12 +102,12 @@ enum DemoError {
 }
 
 /// Plays the demo.
-pub(crate) fn run(options: &Options) -> ExitCode {
+pub(crate) fn run(options: &Options, terminal: Terminal) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&DemoError::Io(error)),
     };
-    let screen = Screen::new(Terminal::stdout());
+    let screen = Screen::new(terminal);
     let ended = runtime.block_on(on_stage(options, screen));
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
     match ended {
@@ -119,7 +118,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn fail(error: &DemoError) -> ExitCode {
-    eprintln!("outpost: {error}");
+    complain(&error.to_string());
     ExitCode::from(EXIT_FAILED)
 }
 

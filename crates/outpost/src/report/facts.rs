@@ -6,25 +6,8 @@ use std::time::Duration;
 use outpost_wire::ServerId;
 use outpost_wire::membership::Membership;
 
+use crate::build_info;
 use crate::config::{Config, FourLetterWords};
-
-/// The ZooKeeper release whose protocol this server speaks and whose answers it gives. It stands first in
-/// the version that is told, because scripts and clients take the numbers there for a ZooKeeper release.
-pub const ZOOKEEPER_VERSION: &str = "3.9.5";
-
-/// When this was built, as ZooKeeper writes it. A release build sets `OUTPOST_BUILD_DATE`; without it, the
-/// day on which the version's number was chosen, so that equal sources make equal programs.
-pub const BUILT_ON: &str = match option_env!("OUTPOST_BUILD_DATE") {
-    Some(date) => date,
-    None => "2026-11-23 00:00 UTC",
-};
-
-/// The version as the four-letter words and the admin server tell it:
-/// `3.9.5-outpost-0.1.0, built on 2026-11-23 00:00 UTC`.
-pub fn full_version() -> String {
-    let ours = env!("CARGO_PKG_VERSION");
-    format!("{ZOOKEEPER_VERSION}-outpost-{ours}, built on {BUILT_ON}")
-}
 
 /// What is known before anything is served.
 #[derive(Debug, Clone)]
@@ -79,7 +62,7 @@ impl Facts {
         };
         let host = clients.addr.as_ref().map(|endpoint| endpoint.host.clone());
         Facts {
-            version: full_version(),
+            version: build_info::full_version(),
             server_id: config.id,
             client_port,
             client_host: host.unwrap_or_default(),
@@ -106,6 +89,7 @@ fn properties(config: &Config) -> Vec<(&'static str, String)> {
     let ms = |time: Duration| time.as_millis().to_string();
     let mut properties = vec![
         ("jute.maxbuffer", config.clients.frame_bytes_max.to_string()),
+        ("outpost.commit", build_info::COMMIT.to_owned()),
         ("outpost.config", config.file.display().to_string()),
         ("outpost.drainTimeout", ms(config.drain_timeout)),
         ("outpost.hold", ms(config.hold)),
@@ -118,7 +102,7 @@ fn properties(config: &Config) -> Vec<(&'static str, String)> {
             "outpost.outboxBytes",
             config.clients.outbox_bytes_max.to_string(),
         ),
-        ("outpost.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("outpost.version", build_info::VERSION.to_owned()),
         ("outpost.workers", config.workers.to_string()),
         ("readonlymode.enabled", config.read_only_mode.to_string()),
         ("zookeeper.digest.enabled", config.agreed.digest.to_string()),
@@ -130,18 +114,4 @@ fn properties(config: &Config) -> Vec<(&'static str, String)> {
     ];
     properties.sort_unstable();
     properties
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_begins_as_a_zookeeper_release_does() {
-        let version = full_version();
-        let (number, rest) = version.split_once('-').unwrap();
-        let parts: Vec<u32> = number.split('.').map(|n| n.parse().unwrap()).collect();
-        assert_eq!(parts.len(), 3);
-        assert!(rest.starts_with("outpost-") && rest.contains(", built on "));
-    }
 }

@@ -28,7 +28,7 @@ use crate::serve::service::Service;
 use crate::stats::Stats;
 
 pub use connections::ConnectionReport;
-pub use facts::{BUILT_ON, Facts, ZOOKEEPER_VERSION, full_version};
+pub use facts::Facts;
 pub use process::{MemoryReport, ProcessReport};
 pub use sessions::SessionsReport;
 

@@ -206,6 +206,7 @@ mod tests {
             ("OUTPOST_PORT_2181_TCP_PROTO", "tcp"),
             ("OUTPOST_ADMIN_PORT_8080_TCP_ADDR", "10.0.0.7"),
             ("OUTPOST_LOG", "debug"),
+            ("OUTPOST_LOG_FORMAT", "json"),
         ] {
             assert!(is_other_variable(name, value), "{name}");
         }

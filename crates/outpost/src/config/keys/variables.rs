@@ -3,7 +3,7 @@
 use super::{Key, all};
 
 /// Variables with our prefix that are no settings of an observer.
-const OTHER_VARIABLES: &[&str] = &["OUTPOST_LOG"];
+const OTHER_VARIABLES: &[&str] = &["OUTPOST_LOG", "OUTPOST_LOG_FORMAT"];
 
 /// The variable that overrides a key: upper case, everything but letters and digits an underscore.
 /// Outpost's own keys do not repeat the prefix.

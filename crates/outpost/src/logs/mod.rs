@@ -1,0 +1,112 @@
+//! What this process logs: to standard error, for people or for machines, and how much of it.
+//!
+//! Lines are written by a thread of their own (`lines`), so that whoever reads them slowly holds up no client. What is
+//! logged can be changed while the process runs: see [`Levels`], which the admin server's `/log` asks and changes.
+//!
+//! A process has one log, as it has one standard error; so this is the one thing here that is global.
+
+mod filter;
+mod levels;
+pub mod lines;
+
+use std::io::{self, Write};
+use std::sync::OnceLock;
+
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt, reload};
+
+pub use filter::{DEFAULT_FILTER, FILTER_BYTES_MAX, Filter};
+pub use levels::{Levels, NotChanged};
+use lines::{Lines, Sink};
+
+/// Bytes of lines that may wait to be written; further ones are lost, and counted.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+struct Log {
+    levels: Levels,
+    lines: Lines,
+}
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// A line of text for people.
+    #[default]
+    // A variable that is set to nothing counts as not set.
+    #[value(alias = "")]
+    Human,
+    /// One JSON object per line: timestamp, level, message, target, and the event's own fields.
+    Json,
+}
+
+/// Starts logging to `sink`. At its drop the lines that wait are still written, within a limit. Call it once.
+#[must_use]
+pub fn start(
+    filter: &Filter,
+    format: Format,
+    colours: bool,
+    sink: Box<dyn Sink>,
+) -> lines::Writing {
+    let (lines, writing) = Lines::start("log", WAITING_BYTES_MAX, sink, None);
+    let (levels, handle) = reload::Layer::new(filter.targets());
+    let to = Output(lines.clone());
+    let registry = tracing_subscriber::registry().with(levels);
+    let started = match format {
+        Format::Human => registry
+            .with(fmt::layer().with_writer(to).with_ansi(colours).boxed())
+            .try_init(),
+        Format::Json => {
+            let json = fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false);
+            registry
+                .with(json.with_span_list(false).with_writer(to).boxed())
+                .try_init()
+        }
+    };
+    if started.is_ok() {
+        let levels = Levels::new(filter.clone(), handle);
+        // Never set before: whoever has set the subscriber is the first here.
+        let _ = LOG.set(Log { levels, lines });
+    }
+    writing
+}
+
+/// What is logged, to be looked at and changed; `None` where nothing is.
+pub fn levels() -> Option<&'static Levels> {
+    Some(&LOG.get()?.levels)
+}
+
+/// Lines lost because they were not read in time.
+pub fn lost() -> u64 {
+    LOG.get().map_or(0, |log| log.lines.lost())
+}
+
+/// Where formatted events go.
+#[derive(Clone)]
+struct Output(Lines);
+
+impl<'a> MakeWriter<'a> for Output {
+    type Writer = &'a Output;
+
+    fn make_writer(&'a self) -> &'a Output {
+        self
+    }
+}
+
+impl Write for &Output {
+    /// One call for each event.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
