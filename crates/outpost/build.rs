@@ -31,9 +31,9 @@ fn main() {
     };
     let commit = variable("OUTPOST_COMMIT").unwrap_or(commit);
     let date = variable("OUTPOST_BUILD_DATE").unwrap_or(date);
-    println!("cargo::rustc-env=OUTPOST_BUILT_FROM={commit}");
-    println!("cargo::rustc-env=OUTPOST_BUILT_ON={date}");
-    println!("cargo::rustc-env=OUTPOST_BUILT_AS={}", profile());
+    println!("cargo::rustc-env=BUILT_FROM={commit}");
+    println!("cargo::rustc-env=BUILT_ON={date}");
+    println!("cargo::rustc-env=BUILT_AS={}", profile());
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -36,9 +36,9 @@ const STYLES: Styles = Styles::styled()
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit:    ",
-    env!("OUTPOST_BUILT_FROM"),
+    env!("BUILT_FROM"),
     "\nprofile:   ",
-    env!("OUTPOST_BUILT_AS"),
+    env!("BUILT_AS"),
     "\nspeaks as: ZooKeeper 3.9.5"
 );
 

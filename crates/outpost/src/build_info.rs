@@ -4,13 +4,13 @@
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The commit, abbreviated; `unknown` where neither git nor the packager could tell.
-pub const COMMIT: &str = env!("OUTPOST_BUILT_FROM");
+pub const COMMIT: &str = env!("BUILT_FROM");
 
 /// The profile: `debug`, `release`, `dist`.
-pub const PROFILE: &str = env!("OUTPOST_BUILT_AS");
+pub const PROFILE: &str = env!("BUILT_AS");
 
 /// When the sources were committed, as ZooKeeper writes the date of a build; equal sources make equal programs.
-pub const BUILT_ON: &str = env!("OUTPOST_BUILT_ON");
+pub const BUILT_ON: &str = env!("BUILT_ON");
 
 /// The ZooKeeper release whose protocol this server speaks and whose answers it gives. It stands first in
 /// the version that is told, because scripts and clients take the numbers there for a ZooKeeper release.
@@ -20,9 +20,9 @@ pub const ZOOKEEPER_VERSION: &str = "3.9.5";
 pub const SHORT: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (commit ",
-    env!("OUTPOST_BUILT_FROM"),
+    env!("BUILT_FROM"),
     ", ",
-    env!("OUTPOST_BUILT_AS"),
+    env!("BUILT_AS"),
     ")"
 );
 
