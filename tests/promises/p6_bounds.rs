@@ -11,8 +11,8 @@ use bstr::BStr;
 use bytes::Bytes;
 use outpost::limits::{OUTBOX_BYTES_PAUSE, PIPELINE_REQUESTS_MAX};
 use outpost_forward::{
-    Answers, Attached, Attachment, Candidates, GaveUp, Link, LinkSettings, Origin, Pending,
-    Request, View,
+    Answers, Attached, Attachment, Candidates, Forward, GaveUp, Link, LinkSettings, Origin,
+    Pending, Request, View,
 };
 use outpost_mirror::{Applied, Mirror, Tree, TreeOptions, WatchEvent, WatcherId};
 use outpost_sim::ServerOptions;
@@ -196,13 +196,13 @@ fn p6_nothing_is_left_of_fifty_links_that_were_lost_with_writes_in_flight() {
                 op: OpCode::CreateSession,
             };
             let permit = until("room for a request", LIMIT, || link.try_reserve());
-            permit.submit(Request::Forward {
+            permit.submit(Request::Forward(Forward {
                 attachment,
                 pending,
                 body: Bytes::from_static(&[0, 0, 0x4e, 0x20]),
                 authinfo: None,
                 timeout_ms: 20_000,
-            });
+            }));
         }
         until("the requests to be on their way", LIMIT, || {
             let in_flight = link.status().in_flight.load(Ordering::Relaxed);

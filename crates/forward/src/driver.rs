@@ -1,7 +1,7 @@
 //! Socket and timers around a [`Learner`].
 
 use std::cell::Cell;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,11 +21,12 @@ use crate::candidates::Candidate;
 use crate::clock;
 use crate::event::Event;
 use crate::learner::{Forwarded, Learner, Settings};
-use crate::link::{Request, Shared};
+use crate::link::{Forward, Request, Requests, Shared};
 use crate::lost::Lost;
 use crate::network::{LinkStream, Network};
+use crate::owners::Owners;
 use crate::status::{LinkState, Master};
-use crate::writes::{Pending, Revalidation};
+use crate::writes::{Owner, Pending, Revalidation};
 
 /// How much is read from the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -56,6 +57,8 @@ pub(crate) struct Wire {
     output: Vec<u8>,
     learner: Learner,
     owners: Owners,
+    /// Sessions whose REVALIDATEs were sent and have no fence behind them yet.
+    unfenced: Vec<SessionId>,
     /// Syncs taken from the queue that will share one SYNC.
     syncs: Vec<Pending>,
     touches: Touches,
@@ -169,6 +172,7 @@ impl Wire {
             output: Vec::new(),
             learner,
             owners: Owners::default(),
+            unfenced: Vec::new(),
             syncs: Vec::new(),
             touches: Touches::default(),
             asked: VecDeque::new(),
@@ -199,7 +203,7 @@ impl Wire {
         mut self,
         known_epoch: u32,
         upward: &Upward,
-        requests: &mut mpsc::Receiver<Request>,
+        requests: &mut Requests,
     ) -> Lost {
         let began = clock::now();
         let status = &upward.shared.status;
@@ -211,6 +215,7 @@ impl Wire {
         }));
         self.owners.must_claim = self.learner.epoch() == known_epoch;
         let ended = self.exchange(began, upward, requests).await;
+        requests.give_back(self.owners.take_waiting());
         status.keep_recording(self.learner.recording());
         match ended {
             Ok(()) => Lost::Stopped,
@@ -222,7 +227,7 @@ impl Wire {
         &mut self,
         began: Instant,
         upward: &Upward,
-        requests: &mut mpsc::Receiver<Request>,
+        requests: &mut Requests,
     ) -> Result<(), Lost> {
         let shared = &*upward.shared;
         let attachments = shared.status.attachments();
@@ -248,7 +253,7 @@ impl Wire {
             let has_room = self.learner.is_following()
                 && shared.status.attachments() != attachments
                 && self.learner.output_len() < OUTPUT_BYTES_MAX
-                && shared.writes.len() < shared.in_flight_max
+                && shared.writes.len() + self.owners.waiting() < shared.in_flight_max
                 && shared.writes.revalidations() < REVALIDATIONS_MAX;
             let deadline = self.learner.deadline();
             let congested = self.asked.front().map(|asked| *asked + shared.sync_timeout);
@@ -276,7 +281,7 @@ impl Wire {
                         return Err(Lost::Diverged);
                     }
                     // Requests have their turn however much there is to read.
-                    if has_room && let Ok(request) = requests.try_recv() {
+                    if has_room && let Some(request) = requests.try_recv() {
                         self.submit_with_followers(request, upward, requests);
                     }
                 }
@@ -368,18 +373,14 @@ impl Wire {
         for revalidation in upward.shared.writes.take_unsent_revalidations() {
             self.revalidate(revalidation, upward);
         }
+        self.flush_fences(upward);
         if let Some(sync) = upward.shared.writes.register_lost_syncs() {
             self.send_sync(sync.session, sync.cxid, upward);
         }
     }
 
     /// Submits a request and those that wait right behind it.
-    fn submit_with_followers(
-        &mut self,
-        first: Request,
-        upward: &Upward,
-        requests: &mut mpsc::Receiver<Request>,
-    ) {
+    fn submit_with_followers(&mut self, first: Request, upward: &Upward, requests: &mut Requests) {
         self.learner.tell_time(clock::now());
         self.submit(first, upward);
         for _ in 1..REQUESTS_AT_ONCE {
@@ -387,53 +388,20 @@ impl Wire {
                 break;
             }
             match requests.try_recv() {
-                Ok(request) => self.submit(request, upward),
-                Err(_) => break,
+                Some(request) => self.submit(request, upward),
+                None => break,
             }
         }
+        self.flush_fences(upward);
         self.flush_syncs(upward);
     }
 
-    /// Registers before sending: the answer may come before the next instruction is executed.
     fn submit(&mut self, request: Request, upward: &Upward) {
-        let shared = &*upward.shared;
-        if !shared.is_current(request.attachment()) {
+        if !upward.shared.is_current(request.attachment()) {
             return;
         }
         match request {
-            Request::Forward { pending, .. } if pending.op == OpCode::Sync => {
-                self.syncs.push(pending);
-            }
-            Request::Forward {
-                pending,
-                body,
-                authinfo,
-                timeout_ms,
-                ..
-            } => {
-                // A sync that its session sent before must be answered before.
-                if self
-                    .syncs
-                    .iter()
-                    .any(|sync| sync.session == pending.session)
-                {
-                    self.flush_syncs(upward);
-                }
-                if !self.claim(&pending, timeout_ms, upward) {
-                    return;
-                }
-                shared.status.note_forwarded();
-                shared.writes.register(pending);
-                self.learner.submit(&Forwarded {
-                    request: ForwardedRequest {
-                        session: pending.session,
-                        cxid: pending.cxid,
-                        op: pending.op.code(),
-                        body: &body,
-                    },
-                    authinfo: authinfo.as_deref(),
-                });
-            }
+            Request::Forward(forward) => self.forward(forward, upward),
             Request::Revalidate {
                 origin,
                 session,
@@ -453,44 +421,96 @@ impl Wire {
         }
     }
 
-    /// Sees to it that the leader takes us for the owner of the request's session. False if the request must not
-    /// be forwarded.
+    fn forward(&mut self, forward: Forward, upward: &Upward) {
+        let Pending { session, op, .. } = forward.pending;
+        // Behind what its session has asked before.
+        let Some(forward) = self.owners.park(forward) else {
+            return;
+        };
+        if op == OpCode::Sync {
+            return self.syncs.push(forward.pending);
+        }
+        // A sync that its session sent before must be answered before.
+        if self.syncs.iter().any(|sync| sync.session == session) {
+            self.flush_syncs(upward);
+        }
+        match self.ownership(&forward.pending, upward) {
+            Ownership::Ours => self.send(&forward, upward),
+            Ownership::Another => {
+                let revalidation = Revalidation {
+                    session,
+                    timeout_ms: forward.timeout_ms,
+                    origin: None,
+                };
+                self.owners.claim(forward);
+                self.send_revalidation(revalidation, upward);
+            }
+            Ownership::Left => upward.answers.not_forwarded(forward.pending.origin),
+        }
+    }
+
+    /// Registers before sending: the answer may come before the next instruction is executed.
+    fn send(&mut self, forward: &Forward, upward: &Upward) {
+        let pending = forward.pending;
+        upward.shared.status.note_forwarded();
+        upward.shared.writes.register(pending);
+        self.learner.submit(&Forwarded {
+            request: ForwardedRequest {
+                session: pending.session,
+                cxid: pending.cxid,
+                op: pending.op.code(),
+                body: &forward.body,
+            },
+            authinfo: forward.authinfo.as_deref(),
+        });
+    }
+
+    /// Whom the leader takes for the owner of the request's session.
     ///
     /// A request that has waited for this link may be one of a client that has left us meanwhile. Where it has
     /// taken its session to, it has perhaps written since, and a request of ours that arrived later would overtake
     /// that (P2). So the first of each session is forwarded only for a client that is still here.
     ///
     /// A leader under which another link of ours has been takes that link, which is gone, for the owner of the
-    /// session, and refuses what comes from this one. REVALIDATE makes this link the owner. The leader takes our
-    /// packets in their order, so the request may follow at once. A leader that has just come into office knows no
-    /// owners, and the first to send something becomes it.
-    fn claim(&mut self, pending: &Pending, timeout_ms: i32, upward: &Upward) -> bool {
+    /// session, and refuses what comes from this one. REVALIDATE makes this link the owner. The request waits for its
+    /// answer: sent together, the two could lie for long on a path that has gone dead, and arrive when the client
+    /// has long been elsewhere. A leader that has just come into office knows no owners, and the first to send
+    /// something becomes it.
+    fn ownership(&mut self, pending: &Pending, upward: &Upward) -> Ownership {
         let session = pending.session;
-        if pending.op == OpCode::CreateSession {
-            self.owners.sessions.insert(session);
-            return true;
+        if self.owners.are_we(session) {
+            return Ownership::Ours;
         }
-        if self.owners.sessions.contains(&session) {
-            return true;
+        if pending.op == OpCode::CreateSession {
+            self.owners.note_ours(session);
+            return Ownership::Ours;
         }
         if !upward.answers.is_there(pending.origin) {
-            upward.answers.not_forwarded(pending.origin);
-            return false;
+            return Ownership::Left;
         }
         // One that the mirror does not know is local to this server: nobody can own it, and nobody says when it ends.
-        if upward.mirror.read().sessions().contains_key(&session) {
-            // Anybody may close any session.
-            if self.owners.must_claim && pending.op != OpCode::CloseSession {
-                let revalidation = Revalidation {
-                    session,
-                    timeout_ms,
-                    origin: None,
-                };
-                self.send_revalidation(revalidation, upward);
-            }
-            self.owners.sessions.insert(session);
+        if !upward.mirror.read().sessions().contains_key(&session) {
+            return Ownership::Ours;
         }
-        true
+        // Anybody may close any session.
+        if self.owners.must_claim && pending.op != OpCode::CloseSession {
+            return Ownership::Another;
+        }
+        self.owners.note_ours(session);
+        Ownership::Ours
+    }
+
+    /// The leader has said whether a session is ours: what has waited for that goes on its way, for clients that are
+    /// still here.
+    fn decided(&mut self, session: SessionId, ours: bool, upward: &Upward) {
+        for forward in self.owners.decided(session, ours) {
+            let origin = forward.pending.origin;
+            match ours && upward.answers.is_there(origin) {
+                true => self.submit(Request::Forward(forward), upward),
+                false => upward.answers.not_forwarded(origin),
+            }
+        }
+        self.flush_syncs(upward);
     }
 
     /// Asks on behalf of a client that wants its session here, if it still does.
@@ -505,33 +525,42 @@ impl Wire {
         }
         upward.shared.status.note_forwarded();
         self.send_revalidation(revalidation, upward);
-        self.owners.sessions.insert(session);
+        self.owners.note_ours(session);
     }
 
-    /// Sends a REVALIDATE. Where an old request of the session may still be committed, a SYNC goes right behind it:
-    /// when that is back, the old request can have no effect any more, since it has not come from the owner.
-    /// A follower's learners all have one owner, the follower; there only time makes sure that it has forgotten
-    /// the old connection.
+    /// Sends a REVALIDATE. [`Wire::flush_fences`] is to follow before anything of that session is sent.
     fn send_revalidation(&mut self, revalidation: Revalidation, upward: &Upward) {
         let Revalidation {
             session,
             timeout_ms,
             ..
         } = revalidation;
-        let shared = &*upward.shared;
-        shared.writes.register_revalidation(revalidation);
+        upward.shared.writes.register_revalidation(revalidation);
         self.learner.revalidate(session, timeout_ms);
-        if !shared.writes.is_haunted(session) {
+        self.unfenced.push(session);
+    }
+
+    /// Sends one SYNC behind all REVALIDATEs: when that is back, whatever the leader had taken in for their sessions
+    /// before has come, from other servers too, and an old request can have no effect any more, since it has not
+    /// come from the owner. A follower's learners all have one owner, the follower; there only time makes sure that it
+    /// has forgotten an old connection of ours.
+    fn flush_fences(&mut self, upward: &Upward) {
+        let Some(first) = self.unfenced.first().copied() else {
             return;
-        }
-        if self.candidate.observer_master {
-            if let Some(moment) = clock::now().checked_sub(shared.sync_timeout * 2) {
-                shared.writes.fence_older(session, moment);
+        };
+        let shared = &*upward.shared;
+        let sessions = std::mem::take(&mut self.unfenced);
+        let owner = match self.candidate.observer_master {
+            false => Owner::ThisLink,
+            true => {
+                if let Some(moment) = clock::now().checked_sub(shared.sync_timeout * 2) {
+                    shared.writes.fence_older(&sessions, moment);
+                }
+                Owner::Follower
             }
-        } else {
-            shared.writes.register_fence(session);
-            self.send_sync(session, Xid(0), upward);
-        }
+        };
+        shared.writes.register_fence(sessions, owner);
+        self.send_sync(first, Xid(0), upward);
     }
 
     /// Sends one SYNC for all syncs that are waiting.
@@ -574,15 +603,13 @@ impl Wire {
         let shared = &*upward.shared;
         shared.status.note_leader_zxid(self.learner.leader_zxid());
         while let Some(event) = self.learner.poll_event() {
+            let mut decided = None;
             match &event {
                 Event::Committed {
                     closes: Some(session),
                     ..
-                }
-                | Event::Revalidated {
-                    session,
-                    valid: false,
-                } => _ = self.owners.sessions.remove(session),
+                } => self.owners.forget(*session),
+                Event::Revalidated { session, valid } => decided = Some((*session, *valid)),
                 Event::Synced => _ = self.asked.pop_front(),
                 _ => {}
             }
@@ -591,18 +618,22 @@ impl Wire {
                 Ok(pushed) => pushed?,
                 Err(_) => return Err(Lost::Overrun(shared.sync_timeout / 2)),
             }
+            if let Some((session, ours)) = decided {
+                self.decided(session, ours, upward);
+            }
         }
         Ok(())
     }
 }
 
-/// What the leader knows about who owns sessions, as far as this link has told it.
-#[derive(Debug, Default)]
-struct Owners {
-    /// Another link of ours was followed in this epoch: the leader may take it for the owner of anything.
-    must_claim: bool,
-    /// Sessions that are ours: created, claimed, or first used on this link. Ended ones leave.
-    sessions: HashSet<SessionId>,
+/// Whom a leader takes for the owner of a session.
+enum Ownership {
+    /// This link, now or as soon as it sends something.
+    Ours,
+    /// Perhaps another link.
+    Another,
+    /// Its client may have taken it elsewhere.
+    Left,
 }
 
 /// Touches that were sent, and whose arrival is not yet being asked for.

@@ -100,13 +100,6 @@ impl Ghosts {
         }
     }
 
-    /// Whether there is a ghost of this session that is not fenced.
-    pub(crate) fn is_haunted(&self, session: SessionId) -> bool {
-        self.sessions
-            .get(&session)
-            .is_some_and(|haunted| !haunted.fenced)
-    }
-
     /// An old request of this name was committed after all, and there is no newer one.
     pub(crate) fn seen(&mut self, (session, xid): Name) {
         let Some(haunted) = self.sessions.get_mut(&session) else {
@@ -175,7 +168,7 @@ mod tests {
         let mut ghosts = Ghosts::default();
         ghosts.add((SESSION, Xid(1)), now);
         ghosts.fence_older(SESSION, now);
-        assert!(ghosts.is_haunted(SESSION));
+        assert_eq!(ghosts.haunting((SESSION, Xid(1))), Haunting::Loose);
         ghosts.fence(SESSION);
         assert_eq!(ghosts.haunting((SESSION, Xid(1))), Haunting::Fenced);
         ghosts.add((SESSION, Xid(2)), now);

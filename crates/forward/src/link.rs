@@ -1,5 +1,6 @@
 //! The link as its users see it, and the thread that keeps it alive.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -75,18 +76,7 @@ pub struct LinkSettings {
 #[derive(Debug)]
 pub enum Request {
     /// A write, a sync, or a session to create or close.
-    Forward {
-        /// The attachment under which it was made; it is forwarded under no other.
-        attachment: Attachment,
-        /// How its answer is recognised.
-        pending: Pending,
-        /// The request record as the client sent it.
-        body: Bytes,
-        /// The identities under which the leader checks it.
-        authinfo: Option<Arc<[Id]>>,
-        /// The session's timeout, as negotiated here.
-        timeout_ms: i32,
-    },
+    Forward(Forward),
     /// May this session attach here?
     Revalidate {
         /// The attachment under which it was made.
@@ -100,13 +90,57 @@ pub enum Request {
     },
 }
 
+/// A request of a client, to be carried out by the leader.
+#[derive(Debug)]
+pub struct Forward {
+    /// The attachment under which it was made; it is forwarded under no other.
+    pub attachment: Attachment,
+    /// How its answer is recognised.
+    pub pending: Pending,
+    /// The request record as the client sent it.
+    pub body: Bytes,
+    /// The identities under which the leader checks it.
+    pub authinfo: Option<Arc<[Id]>>,
+    /// The session's timeout, as negotiated here.
+    pub timeout_ms: i32,
+}
+
 impl Request {
     pub(crate) fn attachment(&self) -> Attachment {
         match self {
-            Request::Forward { attachment, .. } | Request::Revalidate { attachment, .. } => {
-                *attachment
-            }
+            Request::Forward(Forward { attachment, .. })
+            | Request::Revalidate { attachment, .. } => *attachment,
         }
+    }
+}
+
+/// The end of the queue that the link thread has: what a lost link had taken out and not sent comes first.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    queue: mpsc::Receiver<Request>,
+    given_back: VecDeque<Request>,
+}
+
+impl Requests {
+    /// The next one; `None` when there will be no more. Nothing is lost when this is dropped before it is ready.
+    pub(crate) async fn recv(&mut self) -> Option<Request> {
+        match self.given_back.pop_front() {
+            Some(request) => Some(request),
+            None => self.queue.recv().await,
+        }
+    }
+
+    /// The next one, if there is one now.
+    pub(crate) fn try_recv(&mut self) -> Option<Request> {
+        match self.given_back.pop_front() {
+            Some(request) => Some(request),
+            None => self.queue.try_recv().ok(),
+        }
+    }
+
+    /// Takes what was not sent, for the next link. No more than may be on their way at one time.
+    pub(crate) fn give_back(&mut self, forwards: impl Iterator<Item = Forward>) {
+        self.given_back.extend(forwards.map(Request::Forward));
     }
 }
 
@@ -265,7 +299,10 @@ impl Link {
                 answers,
                 apply: ApplyQueue { sender, room },
             },
-            requests: request_queue,
+            requests: Requests {
+                queue: request_queue,
+                given_back: VecDeque::new(),
+            },
             hold_timer: JoinSet::new(),
         };
         let link = Link { requests, shared };
@@ -332,7 +369,7 @@ pub struct LinkLife {
     candidates: Candidates,
     network: Arc<dyn Network>,
     upward: Upward,
-    requests: mpsc::Receiver<Request>,
+    requests: Requests,
     /// Tells the apply thread when the hold is over; at most one task.
     hold_timer: JoinSet<()>,
 }

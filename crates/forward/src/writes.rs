@@ -92,6 +92,11 @@ struct Lines {
     orphans: Line,
     /// Given up on in the epoch that is settled.
     ghosts: Ghosts,
+    /// Sessions that were taken over, each until everything has come that the leader had taken in for it before:
+    /// the place in the order from which on a request cannot have been carried out by then.
+    taken_over: HashMap<SessionId, u64>,
+    /// The same, of the link that is gone.
+    were_taken_over: HashMap<SessionId, u64>,
     /// The link was lost and its orphans are not settled: transactions that come now cannot answer what was sent
     /// on the new link.
     unsettled: bool,
@@ -108,8 +113,25 @@ struct Lines {
 struct SyncGroup {
     waiting: Vec<(u64, Pending)>,
     proves: Option<Instant>,
-    /// Sent behind a REVALIDATE of this session.
-    fences: Option<SessionId>,
+    fence: Option<Fence>,
+}
+
+/// What a SYNC stands behind: REVALIDATEs of these sessions.
+#[derive(Debug)]
+struct Fence {
+    /// Its place among all requests.
+    order: u64,
+    sessions: Vec<SessionId>,
+    owner: Owner,
+}
+
+/// Whom a REVALIDATE on this link makes the owner of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This link alone: what was sent on another is refused from then on.
+    ThisLink,
+    /// The follower at the other end, and so whatever link of ours it still has.
+    Follower,
 }
 
 /// A write that was sent.
@@ -197,23 +219,30 @@ impl Writes {
         });
     }
 
-    /// Notes a SYNC that is about to be sent behind a REVALIDATE of `session`: when it comes back, the leader has made
-    /// this link the session's owner, and whatever it had taken in for the session before is here.
-    pub fn register_fence(&self, session: SessionId) {
-        self.lines.lock().syncs.push_back(SyncGroup {
-            fences: Some(session),
+    /// Notes a SYNC that is about to be sent behind REVALIDATEs of these sessions, and ahead of whatever they ask
+    /// from now on. When it comes back, whatever the leader had taken in for them before is here, from other servers
+    /// too; until then a transaction with the name of such a later request is not its answer.
+    pub fn register_fence(&self, sessions: Vec<SessionId>, owner: Owner) {
+        let mut lines = self.lines.lock();
+        let order = lines.next_order();
+        let taken_over = sessions.iter().map(|session| (*session, order));
+        lines.taken_over.extend(taken_over);
+        lines.syncs.push_back(SyncGroup {
+            fence: Some(Fence {
+                order,
+                sessions,
+                owner,
+            }),
             ..SyncGroup::default()
         });
     }
 
-    /// Whether old requests of this session may still be committed.
-    pub fn is_haunted(&self, session: SessionId) -> bool {
-        self.lines.lock().ghosts.is_haunted(session)
-    }
-
-    /// Old requests of this session that were given up on before this moment have no effect any more.
-    pub fn fence_older(&self, session: SessionId, moment: Instant) {
-        self.lines.lock().ghosts.fence_older(session, moment);
+    /// Old requests of these sessions that were given up on before this moment have no effect any more.
+    pub fn fence_older(&self, sessions: &[SessionId], moment: Instant) {
+        let mut lines = self.lines.lock();
+        for session in sessions {
+            lines.ghosts.fence_older(*session, moment);
+        }
     }
 
     /// Notes a REVALIDATE that is about to be sent.
@@ -237,10 +266,10 @@ impl Writes {
         let SyncGroup {
             waiting,
             proves,
-            fences,
+            fence,
         } = lines.syncs.pop_front()?;
-        if let Some(session) = fences {
-            lines.ghosts.fence(session);
+        if let Some(fence) = fence {
+            lines.fenced(&fence);
         }
         let waiting = waiting.into_iter().map(|(_, pending)| pending).collect();
         Some(Synced { waiting, proves })
@@ -261,6 +290,9 @@ impl Writes {
         let mut lines = self.lines.lock();
         let lines = &mut *lines;
         lines.unsettled = true;
+        for (session, order) in lines.taken_over.drain() {
+            lines.were_taken_over.entry(session).or_insert(order);
+        }
         let sent = std::mem::take(&mut lines.sent);
         for Sent { order, pending, .. } in sent.queue {
             lines.orphans.push(order, pending);
@@ -323,6 +355,16 @@ impl Lines {
             self.ghosts.seen(name);
             return answer;
         }
+        let taken_over = match self.unsettled {
+            true => &self.were_taken_over,
+            false => &self.taken_over,
+        };
+        // Its session's client has come from another server, where it sent a request of the same name.
+        if let Some(since) = taken_over.get(&name.0)
+            && line.first_of(name).is_some_and(|first| first > *since)
+        {
+            return answer;
+        }
         let may_be_a_ghosts = match self.ghosts.haunting(name) {
             Haunting::None => false,
             Haunting::Loose => true,
@@ -368,6 +410,19 @@ impl Lines {
         answer
     }
 
+    /// A SYNC is back that stood behind REVALIDATEs.
+    fn fenced(&mut self, fence: &Fence) {
+        for session in &fence.sessions {
+            // Not if it was taken over once more since.
+            if self.taken_over.get(session) == Some(&fence.order) {
+                self.taken_over.remove(session);
+            }
+            if fence.owner == Owner::ThisLink {
+                self.ghosts.fence(*session);
+            }
+        }
+    }
+
     fn take_syncs_before(&mut self, session: SessionId, order: u64) -> Vec<Pending> {
         let is_before = |sync: &mut (u64, Pending)| sync.0 < order && sync.1.session == session;
         let mut taken: Vec<_> = self.unsent_syncs.extract_if(.., is_before).collect();
@@ -381,6 +436,7 @@ impl Lines {
     /// `ghosts` is of the epoch in which the orphans were sent: nothing is sent before UPTODATE.
     fn settle(&mut self, epoch: u32) -> Vec<Pending> {
         self.unsettled = false;
+        self.were_taken_over.clear();
         let may_be_committed = self.ghosts.epoch() == epoch;
         self.ghosts.enter(epoch);
         let orphans = std::mem::take(&mut self.orphans);
@@ -403,6 +459,12 @@ impl Line {
             pending,
             tainted: false,
         });
+    }
+
+    /// The place of the oldest that has this name.
+    fn first_of(&self, name: Name) -> Option<u64> {
+        let mut sent = self.queue.iter();
+        Some(sent.find(|sent| sent.pending.name() == name)?.order)
     }
 
     fn take_oldest(&mut self) -> Option<Sent> {
@@ -610,11 +672,8 @@ mod tests {
         writes.register(pending(7, 1));
         writes.detach();
         writes.settle(EPOCH);
-        assert!(writes.is_haunted(SessionId(7)));
-        writes.register_fence(SessionId(7));
-        assert!(writes.is_haunted(SessionId(7)), "not until it comes back");
+        writes.register_fence(vec![SessionId(7)], Owner::ThisLink);
         writes.synced();
-        assert!(!writes.is_haunted(SessionId(7)));
         // A client that counts anew writes for the first time, and once more.
         for _ in 0..2 {
             writes.register(pending(7, 1));
@@ -631,11 +690,64 @@ mod tests {
         writes.register(pending(7, 1));
         writes.detach();
         writes.settle(EPOCH);
-        writes.register_fence(SessionId(7));
+        writes.register_fence(vec![SessionId(7)], Owner::ThisLink);
         writes.detach();
         writes.settle(EPOCH);
         assert_eq!(writes.synced(), None);
-        assert!(writes.is_haunted(SessionId(7)));
+        writes.register(pending(7, 1));
+        assert!(answered(&writes, &header(7, 1)).ambiguous.is_some());
+    }
+
+    #[test]
+    fn p5_behind_a_followers_fence_a_ghost_is_about_as_before() {
+        let writes = following();
+        writes.register(pending(7, 1));
+        writes.detach();
+        writes.settle(EPOCH);
+        writes.register_fence(vec![SessionId(7)], Owner::Follower);
+        writes.synced();
+        writes.register(pending(7, 1));
+        assert!(answered(&writes, &header(7, 1)).ambiguous.is_some());
+    }
+
+    #[test]
+    fn p5_what_a_session_had_on_its_way_at_another_server_answers_nothing_that_it_asks_here() {
+        let writes = following();
+        let before = Pending {
+            origin: Origin(1),
+            ..pending(7, 4)
+        };
+        writes.register(before);
+        writes.register_fence(vec![SessionId(7), SessionId(8)], Owner::ThisLink);
+        writes.register(pending(7, 4));
+        writes.register(pending(7, 5));
+        writes.register(pending(9, 1));
+        // Asked here before the client went elsewhere.
+        assert_eq!(answered(&writes, &header(7, 4)), ours(before));
+        // Asked elsewhere.
+        assert_eq!(answered(&writes, &header(7, 4)), Answer::default());
+        assert_eq!(answered(&writes, &header(7, 5)), Answer::default());
+        writes.synced();
+        for (session, cxid) in [(7, 4), (7, 5), (9, 1)] {
+            let pending = pending(session, cxid);
+            assert_eq!(answered(&writes, &header(session, cxid)), ours(pending));
+        }
+        assert!(writes.lines.lock().taken_over.is_empty(), "P6");
+    }
+
+    #[test]
+    fn p5_what_was_taken_over_shortly_before_a_loss_is_given_up_on_rather_than_answered_from_elsewhere()
+     {
+        let writes = following();
+        writes.register_fence(vec![SessionId(7)], Owner::ThisLink);
+        writes.register(pending(7, 4));
+        writes.detach();
+        assert_eq!(answered(&writes, &header(7, 4)), Answer::default());
+        // The next link has come to UPTODATE, and takes the session over once more.
+        writes.register_fence(vec![SessionId(7)], Owner::ThisLink);
+        assert_eq!(answered(&writes, &header(7, 4)), Answer::default());
+        assert_eq!(writes.settle(EPOCH), [pending(7, 4)]);
+        assert!(writes.lines.lock().were_taken_over.is_empty(), "P6");
     }
 
     #[test]

@@ -97,16 +97,80 @@ fn p2_what_was_asked_while_held_is_sent_afterwards_and_under_the_same_leader_its
         if claims {
             // With the timeout negotiated here: leases count on it (P7).
             assert_eq!(connection.asked(), "Revalidate 0x9/4000ms");
+            assert_eq!(connection.asked(), "Sync 0 of 0x9");
+            // Nothing of the session is sent before the leader has said that it is ours, not even a sync; what others
+            // ask is not kept waiting.
+            running.submit_of(9, OpCode::Sync, 3);
+            running.submit_of(8, OpCode::Sync, 4);
+            assert_eq!(connection.asked(), "Sync 4 of 0x8");
+            connection.say([revalidated(9, true)]);
         }
         assert_eq!(connection.asked(), "SetData 1 of 0x9");
         assert_eq!(connection.asked(), "SetData 2 of 0x9");
-        let zxid = z(epoch, 3);
-        let next = if claims { zxid } else { z(epoch, 1) };
-        connection.say([revalidated(9, true), inform(next, &set("/a", "y").of(9, 1))]);
+        let next = if claims { z(epoch, 3) } else { z(epoch, 1) };
+        if claims {
+            assert_eq!(connection.asked(), "Sync 3 of 0x9");
+            // The fence's, and that of the other session.
+            connection.answer();
+            connection.answer();
+            assert_eq!(running.next(), "synced cxid 4 at 0x500000002");
+        }
+        connection.say([inform(next, &set("/a", "y").of(9, 1))]);
         assert_eq!(
             running.next(),
             format!("committed cxid 1 at {}", Zxid(next)),
             "and nobody hears of the link's own question"
+        );
+    }
+}
+
+#[test]
+fn p2_what_waits_for_the_leaders_word_on_its_session_is_not_sent_if_that_is_no_or_if_its_client_has_left()
+ {
+    for ours in [true, false] {
+        let master = Master::new();
+        let (running, connection) = attached(&master);
+        drop(connection);
+        let (mut connection, _) = master.accept(5);
+        running.submit_for(Origin(1), 9, OpCode::SetData, 1);
+        running.submit_for(Origin(2), 9, OpCode::SetData, 1);
+        connection.follow(LAST);
+        assert_eq!(running.next(), "attached again");
+        assert_eq!(connection.asked(), "Revalidate 0x9/4000ms");
+        running.clerk.cut(Origin(1));
+        connection.say([revalidated(9, ours)]);
+        assert_eq!(running.next(), "not forwarded for 1");
+        match ours {
+            true => assert_eq!(connection.asked_besides_syncs(), "SetData 1 of 0x9"),
+            false => assert_eq!(running.next(), "not forwarded for 2"),
+        }
+    }
+}
+
+#[test]
+fn p2_what_waits_for_the_leaders_word_when_the_link_is_lost_is_asked_on_the_next_one_in_its_order()
+{
+    let master = Master::new();
+    let (running, connection) = attached(&master);
+    drop(connection);
+    let (mut connection, _) = master.accept(5);
+    for cxid in 1..=3 {
+        running.submit_of(9, OpCode::SetData, cxid);
+    }
+    connection.follow(LAST);
+    assert_eq!(running.next(), "attached again");
+    assert_eq!(connection.asked(), "Revalidate 0x9/4000ms");
+    drop(connection);
+    let (mut connection, _) = master.accept(5);
+    running.submit_of(9, OpCode::SetData, 4);
+    connection.follow(LAST);
+    assert_eq!(running.next(), "attached again");
+    assert_eq!(connection.asked_besides_syncs(), "Revalidate 0x9/4000ms");
+    connection.say([revalidated(9, true)]);
+    for cxid in 1..=4 {
+        assert_eq!(
+            connection.asked_besides_syncs(),
+            format!("SetData {cxid} of 0x9")
         );
     }
 }
@@ -477,13 +541,13 @@ fn p9_a_region_that_comes_back_at_once_asks_the_leader_after_a_few_hundred_sessi
         let until = (asked + AT_ONCE).min(SESSIONS);
         for session in asked..until {
             assert_eq!(
-                connection.asked(),
+                connection.asked_besides_syncs(),
                 format!("Revalidate {:#x}/4000ms", 1_000 + session)
             );
         }
         // Whatever was sent was sent ahead of the answer to this.
         connection.say([ping(LAST)]);
-        connection.expect(PacketType::Ping);
+        assert_eq!(connection.asked_besides_syncs(), "Ping");
         connection.say((asked..until).map(|session| revalidated(1_000 + session, true)));
         asked = until;
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use outpost_forward::{
-    Answers, Attached, Attachment, Candidates, GaveUp, Link, LinkSettings, Network, Origin,
-    Pending, Request, View,
+    Answers, Attached, Attachment, Candidates, Forward, GaveUp, Link, LinkSettings, Network,
+    Origin, Pending, Request, View,
 };
 use outpost_mirror::{Applied, Mirror, Tree, TreeOptions, WatchEvent, WatcherId};
 use outpost_wire::membership::Membership;
@@ -132,6 +132,16 @@ impl Connection {
         }
     }
 
+    /// The same, of the next packet that is no SYNC.
+    pub(crate) fn asked_besides_syncs(&mut self) -> String {
+        loop {
+            let asked = self.asked();
+            if !asked.starts_with("Sync") {
+                return asked;
+            }
+        }
+    }
+
     /// A synchronisation without a difference, both ACKs, and the answer to the first question.
     pub(crate) fn follow(&mut self, last: i64) {
         self.follow_in(last >> 32, last);
@@ -200,7 +210,7 @@ impl Clerk {
         self.is_dawdling.store(false, Ordering::Release);
     }
 
-    fn cut(&self, origin: Origin) {
+    pub(crate) fn cut(&self, origin: Origin) {
         self.cut.lock().expect("not poisoned").insert(origin);
     }
 
@@ -394,7 +404,7 @@ impl Running {
 
     pub(crate) fn submit_for(&self, origin: Origin, session: i64, op: OpCode, cxid: i32) {
         let permit = self.link.try_reserve().expect("room");
-        permit.submit(Request::Forward {
+        permit.submit(Request::Forward(Forward {
             attachment: self.attachment(),
             pending: Pending {
                 origin,
@@ -405,7 +415,7 @@ impl Running {
             body: Bytes::from_static(b"body"),
             authinfo: None,
             timeout_ms: 4_000,
-        });
+        }));
     }
 
     /// A client comes back with this session.

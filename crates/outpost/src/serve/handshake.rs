@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use outpost_forward::{Attachment, Pending, Permit, Request, View, clock};
+use outpost_forward::{Attachment, Forward, Pending, Permit, Request, View, clock};
 use outpost_wire::proto::ConnectRequest;
 use outpost_wire::{OpCode, Reader, Record, SessionId, Xid};
 
@@ -199,7 +199,7 @@ impl Opening<'_> {
 
 /// The request that makes a client's session known to the whole ensemble.
 pub fn create_session(client: &Client, attachment: Attachment) -> Request {
-    Request::Forward {
+    Request::Forward(Forward {
         attachment,
         pending: Pending {
             origin: client.origin,
@@ -210,5 +210,5 @@ pub fn create_session(client: &Client, attachment: Attachment) -> Request {
         body: Bytes::copy_from_slice(&client.timeout_ms().to_be_bytes()),
         authinfo: None,
         timeout_ms: client.timeout_ms(),
-    }
+    })
 }

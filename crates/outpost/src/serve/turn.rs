@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use outpost_forward::{Attachment, Pending, Permit, Request, View, clock};
+use outpost_forward::{Attachment, Forward, Pending, Permit, Request, View, clock};
 use outpost_wire::proto::{AuthPacket, GetSaslRequest, RequestHeader};
 use outpost_wire::{DecodeError, ErrorCode, OpCode, Reader, Record, Xid, Zxid, frame};
 
@@ -397,7 +397,7 @@ impl Served<'_> {
         };
         let ticket = self.service.outstanding.count(large);
         state.pipeline.forward(request, ticket);
-        permit.submit(Request::Forward {
+        permit.submit(Request::Forward(Forward {
             attachment,
             pending: Pending {
                 origin: self.client.origin,
@@ -408,7 +408,7 @@ impl Served<'_> {
             body,
             authinfo: Some(Arc::clone(&state.ids)),
             timeout_ms: self.client.timeout_ms(),
-        });
+        }));
         Ok(Handled::Done)
     }
 
