@@ -13,16 +13,17 @@ use std::time::Duration;
 use bstr::{BStr, BString};
 use bytes::{Buf, Bytes, BytesMut};
 use fastrand::Rng;
-use outpost_sim::{Line, PipeEnd, Way};
+use outpost_sim::{Ensemble, Leader, Line, PipeEnd, Way};
 use outpost_wire::proto::{
     AddWatchMode, ConnectResponse, CreateMode, EventType, ReplyHeader, WatcherType,
 };
-use outpost_wire::{Acl, ErrorCode, Reader, Record, SessionId, Xid, Zxid, frame};
+use outpost_wire::quorum::ForwardedRequest;
+use outpost_wire::{Acl, ErrorCode, Reader, Record, ServerId, SessionId, Xid, Zxid, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::history::{AtClient, Closer, Conn, Reply, Request, What};
+use crate::history::{AtClient, AtElsewhere, Closer, Conn, Reply, Request, What};
 use crate::talk;
 use crate::world::World;
 
@@ -34,6 +35,9 @@ const OPEN_MAX: usize = 40;
 const SET_WATCHES: Xid = Xid(-8);
 /// Signs of life.
 const PING: Xid = Xid(-2);
+
+/// The server that clients go to when they do not come here.
+const ELSEWHERE: ServerId = ServerId(1);
 
 /// How one client behaves.
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ pub(crate) struct Habits {
     pub(crate) writes: u8,
     /// Whether it creates sequential znodes: their names are never used again, so the tree grows with them.
     pub(crate) sequences: bool,
+    /// Of ten connections it loses, behind how many it goes to another server for a while.
+    pub(crate) wanders: u8,
     /// Of a thousand requests, how many end the session.
     pub(crate) closes: u16,
 }
@@ -154,12 +160,100 @@ impl Client {
             if asked == Act::Leave {
                 return false;
             }
-            if Connection::open(&mut self, asked).run().await {
-                return true;
+            match Connection::open(&mut self, asked).run().await {
+                Left::Settled => return true,
+                Left::Ended(_) => self.away().await,
+                // The observer still takes it for present, so going elsewhere at once would be too soon.
+                Left::Unnoticed => self.rest(20..600).await,
             }
-            let pause = Duration::from_millis(self.rng.u64(20..600));
-            sleep(pause).await;
         }
+    }
+
+    async fn away(&mut self) {
+        self.rest(20..600).await;
+        if self.rng.u8(0..10) < self.habits.wanders && self.session != SessionId::NONE {
+            self.wander().await;
+        }
+    }
+
+    async fn rest(&mut self, ms: std::ops::Range<u64>) {
+        sleep(Duration::from_millis(self.rng.u64(ms))).await;
+    }
+
+    /// Takes the session to another server for a while and writes there.
+    async fn wander(&mut self) {
+        let (session, timeout_ms) = (self.session, self.habits.timeout_ms);
+        let come = move |leader: &mut Leader, now_ms| {
+            leader.touch(now_ms, session, timeout_ms) && leader.move_session(session, ELSEWHERE)
+        };
+        match self.leader(come).await {
+            // That server has no leader either.
+            None => return,
+            Some(false) => return self.forget(),
+            Some(true) => self.note_elsewhere(AtElsewhere::Came),
+        }
+        for _ in 0..self.rng.u8(1..4) {
+            self.write_elsewhere().await;
+            self.rest(0..300).await;
+        }
+        let newest = |leader: &mut Leader, _| leader.history().last().map(|(zxid, _)| zxid);
+        if let Some(Some(zxid)) = self.leader(newest).await {
+            self.last_zxid = self.last_zxid.max(zxid);
+            self.note_elsewhere(AtElsewhere::Left { zxid });
+        }
+    }
+
+    async fn write_elsewhere(&mut self) {
+        let session = self.session;
+        let xid = self.next_xid();
+        let (path, data) = (
+            BString::from("/a"),
+            Some(Bytes::from(format!("else/{}", xid.0))),
+        );
+        let version = -1;
+        let (op, body) = talk::forwarded(&match self.rng.bool() {
+            true => Request::SetData {
+                path,
+                data,
+                version,
+            },
+            false => Request::Delete { path, version },
+        });
+        let write = move |leader: &mut Leader, now_ms| {
+            let request = ForwardedRequest {
+                session,
+                cxid: xid,
+                op: op.code(),
+                body: &body,
+            };
+            let outcome = leader.submit(now_ms, ELSEWHERE, request, Some(&[]))?;
+            Some(outcome.zxid)
+        };
+        if let Some(Some(zxid)) = self.leader(write).await {
+            self.note_elsewhere(AtElsewhere::Wrote { xid, zxid });
+        }
+    }
+
+    fn note_elsewhere(&self, what: AtElsewhere) {
+        let recorder = &self.world.recorder;
+        recorder.note(What::Elsewhere(self.session, what));
+    }
+
+    /// Does something with the leader; `None` while there is none.
+    async fn leader<R: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Leader, i64) -> R + Send + 'static,
+    ) -> Option<R> {
+        let act = |ensemble: &mut Ensemble, now_ms| {
+            ensemble.leader_mut().map(|leader| act(leader, now_ms))
+        };
+        self.world.ensemble(act).await
+    }
+
+    fn next_xid(&mut self) -> Xid {
+        let xid = Xid(self.next_xid);
+        self.next_xid += 1;
+        xid
     }
 
     fn patience(&self) -> Duration {
@@ -180,6 +274,8 @@ impl Client {
 enum Left {
     /// The observer has ended it, or the line is cut.
     Ended(Closer),
+    /// The client has ended it in a way that the observer does not see.
+    Unnoticed,
     /// The last write is done.
     Settled,
 }
@@ -232,8 +328,8 @@ impl<'a> Connection<'a> {
         self.client.world.recorder.note(what);
     }
 
-    /// From the connect request to the end. True if the client may go for good.
-    async fn run(mut self) -> bool {
+    /// From the connect request to the end.
+    async fn run(mut self) -> Left {
         let left = match self.connect().await {
             Ok(()) => self.converse().await,
             Err(left) => Err(left),
@@ -242,17 +338,15 @@ impl<'a> Connection<'a> {
             // Whatever became of that, the application is done with the session.
             self.client.forget();
         }
-        match left {
-            Ok(()) => unreachable!("a conversation goes on until something ends it"),
-            Err(Left::Ended(by)) => {
-                self.note(AtClient::Closed { by });
-                false
-            }
-            Err(Left::Settled) => {
-                self.note(AtClient::Closed { by: Closer::Client });
-                true
-            }
-        }
+        let Err(left) = left else {
+            unreachable!("a conversation goes on until something ends it");
+        };
+        let by = match left {
+            Left::Ended(by) => by,
+            Left::Unnoticed | Left::Settled => Closer::Client,
+        };
+        self.note(AtClient::Closed { by });
+        left
     }
 
     /// Asks for the session.
@@ -369,6 +463,7 @@ impl<'a> Connection<'a> {
                 // Nothing gets through any more, and nobody is told.
                 self.line.hold(Way::Out, true);
                 self.line.hold(Way::Back, true);
+                return Err(Left::Unnoticed);
             }
             _ => {}
         }
@@ -402,9 +497,7 @@ impl<'a> Connection<'a> {
     }
 
     fn next_xid(&mut self) -> Xid {
-        let xid = Xid(self.client.next_xid);
-        self.client.next_xid += 1;
-        xid
+        self.client.next_xid()
     }
 
     async fn ask(&mut self, xid: Xid, request: Request) -> Result<(), Left> {

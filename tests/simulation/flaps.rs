@@ -72,6 +72,7 @@ async fn flap(mut rng: Rng) -> u64 {
             breaks_ms: 5_000 * number,
             counts_on: true,
             writes: 50,
+            wanders: 0,
             sequences: false,
             closes: 10,
         };

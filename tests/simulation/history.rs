@@ -34,6 +34,8 @@ pub(crate) struct Record {
 pub(crate) enum What {
     /// A client, at its own end of a connection.
     Client(Conn, AtClient),
+    /// A client that has taken its session to another server of the ensemble for a while.
+    Elsewhere(SessionId, AtElsewhere),
     /// The ensemble. What is on its way to the observer or from it is not here yet, or not here any more.
     Leader(AtLeader),
     /// The observer.
@@ -81,6 +83,17 @@ pub(crate) enum AtClient {
     },
     /// The connection is over; nothing comes on it any more.
     Closed { by: Closer },
+}
+
+/// What a client does at another server.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum AtElsewhere {
+    /// It is there; from now on its session is that server's.
+    Came,
+    /// It has sent a write there, and the leader has proposed this transaction for it.
+    Wrote { xid: Xid, zxid: Zxid },
+    /// It leaves, and has seen this much.
+    Left { zxid: Zxid },
 }
 
 /// Who ended a connection.

@@ -81,14 +81,18 @@ fn nature(rng: &mut Rng) -> Nature {
 }
 
 fn habits(rng: &mut Rng) -> Habits {
+    let counts_on = rng.bool();
     Habits {
         timeout_ms: [4_000, 6_000, 10_000, 30_000][rng.usize(..4)],
         pause_ms: [150, 1_000, 4_000][rng.usize(..3)],
         burst: [1, 2, 8][rng.usize(..3)],
         latency: Duration::from_millis([0, 0, 1, 5][rng.usize(..4)]),
         breaks_ms: [0, 0, 1_000, 10_000][rng.usize(..4)],
-        counts_on: rng.bool(),
+        counts_on,
         writes: [5, 30, 90][rng.usize(..3)],
+        // Whoever gives a name twice may get the answer of the other server's transaction; so it is with Java
+        // servers too.
+        wanders: [0, 0, 3, 8][rng.usize(..4)] * u8::from(counts_on),
         sequences: true,
         closes: [0, 0, 5, 50][rng.usize(..4)],
     }

@@ -49,6 +49,13 @@ pub(crate) fn request(xid: Xid, request: &Request) -> Vec<u8> {
     bytes
 }
 
+/// A request as servers hand it on: its operation, and its record.
+pub(crate) fn forwarded(request: &Request) -> (OpCode, Vec<u8>) {
+    let mut body = Vec::new();
+    write_body(&mut Writer::new(&mut body), request);
+    (op_code(request), body)
+}
+
 fn op_code(request: &Request) -> OpCode {
     match request {
         Request::Create { mode, .. } if is_container(*mode) => OpCode::CreateContainer,

@@ -9,7 +9,8 @@
 //!   it. (A sync shows nothing, and may be answered together with a write behind it.)
 //! * Nothing follows the reply to closeSession.
 //! * What a session asked to be written is committed in the order in which it was sent, also over several
-//!   connections of the session: an old write that is still on its way somewhere must not overtake a newer one.
+//!   connections of the session, and over other servers: an old write that is still on its way somewhere must not
+//!   overtake a newer one.
 //!   Refusals because the session has moved or is gone change nothing and are not counted.
 //! * What a connection sent is committed without gaps: when one of its writes is committed, so is every write it
 //!   sent before, but for those that the observer has refused itself. A write that was lost on its way ends the
@@ -22,7 +23,7 @@ use outpost_wire::{ErrorCode, SessionId, Xid, Zxid};
 use super::model::{Outcome, Step};
 use super::p5_answers::{Named, named, own_step};
 use super::transcript::{Connection, Item, Transcript, Verdict, Violation};
-use crate::history::{Reply as Body, Request as Asked};
+use crate::history::{AtElsewhere, Reply as Body, Request as Asked};
 
 /// See the module.
 pub(crate) fn check(transcript: &Transcript<'_>) -> Verdict {
@@ -194,14 +195,25 @@ fn sent(transcript: &Transcript<'_>) -> Sent {
                 .or_insert(Some(request.moment.record));
         }
     }
+    for (moment, session, seen) in &transcript.elsewhere {
+        if let AtElsewhere::Wrote { xid, .. } = seen {
+            sent.entry((*session, *xid))
+                .and_modify(|twice| *twice = None)
+                .or_insert(Some(moment.record));
+        }
+    }
     sent
 }
 
 fn changes_nothing(step: &Step) -> bool {
-    matches!(
-        step.outcome,
-        Outcome::Failed(ErrorCode::SESSION_MOVED | ErrorCode::SESSION_EXPIRED)
-    )
+    let refused = |outcome: &Outcome| {
+        let moved = ErrorCode::SESSION_MOVED;
+        matches!(outcome, Outcome::Failed(error) if [moved, ErrorCode::SESSION_EXPIRED].contains(error))
+    };
+    match &step.outcome {
+        Outcome::Multi(subs) => subs.iter().any(|sub| refused(&sub.outcome)),
+        outcome => refused(outcome),
+    }
 }
 
 #[cfg(test)]

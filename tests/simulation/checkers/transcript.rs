@@ -14,8 +14,8 @@ use outpost_wire::{ErrorCode, OpCode, SessionId, Xid, Zxid};
 
 use super::model::Model;
 use crate::history::{
-    AtClient, AtLeader, AtObserver, Closer, Conn, Link as LinkId, Received, Record, Reply as Body,
-    Request as Asked, Sight, SyncKind, What,
+    AtClient, AtElsewhere, AtLeader, AtObserver, Closer, Conn, Link as LinkId, Received, Record,
+    Reply as Body, Request as Asked, Sight, SyncKind, What,
 };
 
 /// A sentence that turned out false, and the records that show it.
@@ -271,6 +271,8 @@ pub(crate) struct Transcript<'h> {
     pub(crate) sights: Vec<(Moment, &'h Sight)>,
     pub(crate) gauges: Vec<Gauge<'h>>,
     pub(crate) harms: Vec<(Moment, &'h str)>,
+    /// What sessions did at other servers.
+    pub(crate) elsewhere: Vec<(Moment, SessionId, &'h AtElsewhere)>,
     /// The last record.
     pub(crate) end: Moment,
 }
@@ -296,6 +298,7 @@ impl<'h> Transcript<'h> {
             sights: Vec::new(),
             gauges: Vec::new(),
             harms: Vec::new(),
+            elsewhere: Vec::new(),
             end: Moment {
                 record: records.len().saturating_sub(1),
                 at: records.last().map_or(Duration::ZERO, |last| last.at),
@@ -306,6 +309,10 @@ impl<'h> Transcript<'h> {
             let moment = Moment { record, at: *at };
             let sorted = match what {
                 What::Client(conn, seen) => reader.client(&mut transcript, moment, *conn, seen),
+                What::Elsewhere(session, seen) => {
+                    transcript.elsewhere.push((moment, *session, seen));
+                    Ok(())
+                }
                 What::Leader(seen) => reader.leader(&mut transcript, moment, seen),
                 What::Observer(seen) => {
                     reader.observer(&mut transcript, moment, seen);
