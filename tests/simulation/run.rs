@@ -90,9 +90,7 @@ fn habits(rng: &mut Rng) -> Habits {
         breaks_ms: [0, 0, 1_000, 10_000][rng.usize(..4)],
         counts_on,
         writes: [5, 30, 90][rng.usize(..3)],
-        // Whoever gives a name twice may get the answer of the other server's transaction; so it is with Java
-        // servers too.
-        wanders: [0, 0, 3, 8][rng.usize(..4)] * u8::from(counts_on),
+        wanders: [0, 0, 3, 8][rng.usize(..4)],
         sequences: true,
         closes: [0, 0, 5, 50][rng.usize(..4)],
     }
