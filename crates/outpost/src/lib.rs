@@ -13,6 +13,7 @@ pub mod readiness;
 pub mod report;
 pub mod serve;
 pub mod stats;
+pub mod tls;
 
 use std::io;
 use std::net::SocketAddr;

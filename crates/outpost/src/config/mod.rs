@@ -20,6 +20,7 @@ mod read;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,6 +33,7 @@ use outpost_wire::membership::{Endpoint, Membership};
 
 pub use findings::{Complaints, Finding, Place};
 use settings::Settings;
+pub use tls::{ClientAuth, HostNames, Password, Store, StoreKind, Tls, TlsSettings, TlsVersion};
 
 /// How a file is read; tests have files of their own.
 type ReadFile<'a> = dyn Fn(&Path) -> std::io::Result<Vec<u8>> + 'a;
@@ -70,6 +72,8 @@ pub struct Config {
     pub metrics: Option<Endpoint>,
     /// Whether the configuration names the provider or its port, so that a port that is taken is a mistake.
     pub metrics_required: bool,
+    /// `ssl.*` and `ssl.quorum.*`: TLS towards clients and towards the ensemble.
+    pub tls: Tls,
     /// `outpost.workers`: threads that serve clients; by default one per core.
     pub workers: NonZeroUsize,
     /// `outpost.hold`: how long clients are held while there is no link to the ensemble; zero closes them at once,
@@ -262,6 +266,12 @@ impl Secret {
     /// The text itself; never to be logged.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Secret {
+        Secret(text)
     }
 }
 

@@ -433,7 +433,6 @@ fn what_would_lower_security_or_break_a_promise_is_refused_until_it_is_supported
     for line in [
         "secureClientPort=2281",
         "client.portUnification=true",
-        "sslQuorum=true",
         "quorum.auth.enableSasl=true",
         "quorum.auth.learnerRequireSasl=true",
         "sessionRequireClientSASLAuth=true",

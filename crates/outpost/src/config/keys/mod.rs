@@ -163,8 +163,12 @@ mod tests {
         let name = |key| find(key).map(|known| known.name);
         assert_eq!(name("tickTime"), Some("tickTime"));
         assert_eq!(name("server.12"), Some("server.N"));
-        assert_eq!(name("ssl.quorum.keyStore.location"), Some("ssl.quorum.*"));
-        assert_eq!(name("ssl.keyStore.location"), Some("ssl.*"));
+        assert_eq!(
+            name("ssl.quorum.keyStore.location"),
+            Some("ssl.quorum.keyStore.location")
+        );
+        assert_eq!(name("ssl.quorum.cipherSuites"), Some("ssl.quorum.*"));
+        assert_eq!(name("ssl.cipherSuites"), Some("ssl.*"));
         assert_eq!(
             name("metricsProvider.httpPort"),
             Some("metricsProvider.httpPort")

@@ -24,7 +24,8 @@ pub(super) const KEYS: &[Key] = &[
     ignored(
         "fips-mode",
         NO,
-        "TLS and SASL are not supported yet, so there is no cryptography to restrict",
+        "Outpost's cryptography is not certified after FIPS 140; what is asked of certificates and host names \
+            is the same in either mode",
     ),
     refused("quorum.auth.enableSasl", NO, NEED_QUORUM_SASL),
     refused("quorum.auth.learnerRequireSasl", NO, NEED_QUORUM_SASL),

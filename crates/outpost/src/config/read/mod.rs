@@ -3,6 +3,7 @@
 mod auth;
 mod clients;
 mod operators;
+mod tls;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,7 @@ pub(super) fn config(
     let four_letter_words = operators::four_letter_words(settings, read_only_mode);
     let admin = operators::admin(settings);
     let (metrics, metrics_required) = operators::metrics(settings);
+    let tls = tls::tls(settings);
     let workers = workers(settings);
     let hold = settings.millis("outpost.hold", 0);
     let link_timeout = link_timeout(settings, &ticks);
@@ -84,6 +86,7 @@ pub(super) fn config(
         admin,
         metrics,
         metrics_required,
+        tls,
         workers,
         hold: hold.unwrap_or(ticks.sync_timeout()),
         link_timeout,
