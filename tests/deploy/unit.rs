@@ -26,7 +26,10 @@ fn systemd_reads_the_unit_without_a_complaint() {
     // It looks for the executable, which is not installed here.
     let executable = std::env::current_exe().unwrap();
     let text = text(UNIT);
-    let found = text.replace("/usr/local/bin/outpost", executable.to_str().unwrap());
+    let found = text.replace(
+        "ExecStart=outpost ",
+        &format!("ExecStart={} ", executable.display()),
+    );
     assert_ne!(found, text);
     std::fs::write(&unit, found).unwrap();
     let mut analyze = Command::new("systemd-analyze");
@@ -62,7 +65,15 @@ fn systemd_waits_for_longer_than_a_drain_takes() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_used_is_not_tried_again() {
+fn systemd_is_told_by_the_process_itself_that_it_is_up_and_that_it_works() {
+    assert_eq!(values("Type"), ["notify"]);
+    // Only then is the process told to say that it works.
+    assert_eq!(values("WatchdogSec"), ["30"]);
+    // A hang counts as a failure, and so does a start that failed.
     assert_eq!(values("Restart"), ["on-failure"]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_not_tried_again() {
     assert_eq!(values("RestartPreventExitStatus"), ["2"]);
 }

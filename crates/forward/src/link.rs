@@ -24,6 +24,7 @@ use crate::hold::Attachment;
 use crate::learner::Settings;
 use crate::lost::Lost;
 use crate::network::{Network, Tcp};
+use crate::pulse::Pulse;
 use crate::status::{LinkState, LinkStatus};
 use crate::suspicion::Suspicion;
 use crate::writes::{Origin, Pending, Writes};
@@ -157,6 +158,8 @@ impl Permit<'_> {
 /// What the two threads and the users of the link share.
 pub(crate) struct Shared {
     pub(crate) status: LinkStatus,
+    link_pulse: Pulse,
+    apply_pulse: Pulse,
     pub(crate) writes: Writes,
     /// The current attachment, 0 while nobody is served. Requests made under it are forwarded, or wait for the link.
     attachment: AtomicU64,
@@ -266,6 +269,8 @@ impl Link {
     ) -> (Link, LinkLife, ApplyLife) {
         let shared = Arc::new(Shared {
             status: LinkStatus::new(settings.silence_timeout / 2),
+            link_pulse: Pulse::default(),
+            apply_pulse: Pulse::default(),
             writes: Writes::default(),
             attachment: AtomicU64::new(0),
             released: Notify::new(),
@@ -305,8 +310,12 @@ impl Link {
             },
             hold_timer: JoinSet::new(),
         };
-        let link = Link { requests, shared };
-        (link, life, ApplyLife { apply, queue })
+        let apply = ApplyLife {
+            apply,
+            shared: Arc::clone(&shared),
+            queue,
+        };
+        (Link { requests, shared }, life, apply)
     }
 
     /// Room for a request, if there is some now.
@@ -333,6 +342,12 @@ impl Link {
         &self.shared.status
     }
 
+    /// Whether the threads of the link move, by name. Only threads of [`LinkLife::start`] show it.
+    pub fn pulses(&self) -> [(&'static str, &Pulse); 2] {
+        let shared = &self.shared;
+        [("link", &shared.link_pulse), ("apply", &shared.apply_pulse)]
+    }
+
     /// Detaches from the leader for good.
     pub fn stop(&self) {
         self.shared.stop();
@@ -342,15 +357,19 @@ impl Link {
 /// What the apply thread does: see [`ApplyLife::run_blocking`].
 pub struct ApplyLife {
     apply: Apply,
+    shared: Arc<Shared>,
     queue: mpsc::Receiver<Queued>,
 }
 
 impl ApplyLife {
     /// Applies what comes down the link, on a thread of its own, until the link's life is over.
     pub fn run_blocking(mut self) {
+        let shared = Arc::clone(&self.shared);
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while self.queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            shared.apply_pulse.beat();
             self.apply.apply_batch(&mut batch, self.queue.len());
+            shared.apply_pulse.rest();
         }
     }
 
@@ -404,7 +423,8 @@ impl LinkLife {
             .name("apply".into())
             .spawn(move || apply.run_blocking())?;
         thread::Builder::new().name("link".into()).spawn(move || {
-            runtime.block_on(self.run());
+            let shared = Arc::clone(&self.upward.shared);
+            runtime.block_on(shared.link_pulse.beating(self.run()));
             // The queue's senders go with the life and with the tasks it has left, so this thread comes to its end.
             // A name that is being resolved is not waited for.
             runtime.shutdown_background();

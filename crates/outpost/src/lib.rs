@@ -7,12 +7,14 @@ pub mod admin;
 pub mod build_info;
 pub mod config;
 pub mod limits;
+pub mod liveness;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
 pub mod report;
 pub mod serve;
 pub mod stats;
+mod systemd;
 pub mod tls;
 
 use std::io;
@@ -36,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::liveness::Liveness;
 use crate::readiness::Readiness;
 use crate::report::Facts;
 use crate::serve::auth::AuthRules;
@@ -49,6 +52,7 @@ use crate::serve::throttle::TokenBucket;
 use crate::serve::validate::Gate;
 use crate::serve::{ServeSettings, Service, Workers};
 use crate::stats::Stats;
+use crate::systemd::Supervisor;
 
 /// First wait between two attempts at one learner master; later ones are longer.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -180,15 +184,18 @@ impl Outpost {
             stop.clone().cancelled_owned(),
         ));
 
+        let supervisor = Supervisor::start(Arc::clone(&service), config.drain_timeout);
         shutdown.await;
 
         tracing::info!(clients = service.clients.len(), "draining");
         service.readiness.stop();
+        supervisor.stopping();
         stop.cancel();
         tasks.close();
         tasks.wait().await;
         drain(&service, config.drain_timeout).await;
         service.link.stop();
+        supervisor.end().await;
         drop(service);
         join("link", vec![link_thread]).await;
         join("worker", worker_threads).await;
@@ -262,6 +269,7 @@ pub fn assemble(
         stats,
         facts: Facts::new(config, surroundings.client_port),
         readiness: Readiness::default(),
+        liveness: Liveness::new(config.workers.get()),
         listings: Semaphore::new(limits::LISTINGS_MAX),
         trace_mask: AtomicI64::new(TRACE_MASK),
     });

@@ -80,6 +80,11 @@ impl Readiness {
         Ok(())
     }
 
+    /// Whether the latch is closed for good.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Closes the latch for good.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);

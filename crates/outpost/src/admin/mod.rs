@@ -3,7 +3,7 @@
 //! On the admin port (`admin.serverAddress`, `admin.serverPort`):
 //!
 //! - `/`: the status page for a browser; these routes for anybody else.
-//! - `/live`: 200 while the process works; restart it if not.
+//! - `/live`: 200 while the process works, that is, all its threads move; restart it if not.
 //! - `/ready`: 200 once the mirror has caught up, as long as clients are served; else 503 with the reason.
 //! - `/metrics`: everything for Prometheus.
 //! - `/commands`: links to all commands.
@@ -22,6 +22,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use outpost_forward::clock;
 
 use crate::config::Admin;
 use crate::metrics;
@@ -68,7 +69,7 @@ impl AdminServer {
             // As a Java server: a POST without a command is shown them all.
             (_, Some("" | "/")) => links(command_url),
             _ if asked.is_post() => Answer::not_allowed("GET, HEAD"),
-            ("/live", _) => Answer::text(StatusCode::OK, "live\n"),
+            ("/live", _) => live(&self.service),
             ("/ready", _) => ready(&self.service),
             ("/metrics", _) => exposition(&self.service),
             ("/", _) => Answer::text(StatusCode::OK, routes(command_url)),
@@ -83,6 +84,13 @@ fn routes(command_url: &str) -> String {
 
 fn not_found(body: impl Into<String>) -> Answer {
     Answer::text(StatusCode::NOT_FOUND, body)
+}
+
+fn live(service: &Service) -> Answer {
+    match service.live(clock::now()) {
+        Ok(()) => Answer::text(StatusCode::OK, "live\n"),
+        Err(stuck) => Answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("{stuck}\n")),
+    }
 }
 
 fn ready(service: &Service) -> Answer {

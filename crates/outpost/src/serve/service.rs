@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outpost_forward::{Link, clock};
 use outpost_mirror::Mirror;
@@ -10,6 +10,7 @@ use outpost_wire::ServerId;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::liveness::{Liveness, Stuck};
 use crate::readiness::Readiness;
 use crate::report::Facts;
 use crate::serve::auth::AuthRules;
@@ -70,6 +71,8 @@ pub struct Service {
     pub facts: Facts,
     /// Whether new clients are welcome.
     pub readiness: Readiness,
+    /// Whether the threads move.
+    pub liveness: Liveness,
     /// Listings that may be made at one time: they are long.
     pub listings: Semaphore,
     /// What the words `gtmk` and `stmk` ask for and set; nothing is traced by it.
@@ -77,6 +80,14 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether the process works.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn live(&self, now: Instant) -> Result<(), Stuck> {
+        self.liveness.check(&self.link, now)
+    }
+
     /// Whether a session may be asked for now.
     pub fn admits_session(&self, wish: Wish) -> bool {
         let Some(tokens) = &self.connect_tokens else {

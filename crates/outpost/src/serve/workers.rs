@@ -47,10 +47,12 @@ impl Workers {
                 .max_blocking_threads(WORD_THREADS_MAX)
                 .build()?;
             let service = Arc::clone(service);
+            let pulse = service.liveness.worker(index);
             let work = move || {
                 let local = LocalSet::new();
-                runtime.block_on(local.run_until(own_connections(index, handovers, service)));
-                runtime.block_on(local);
+                let taking = local.run_until(own_connections(index, handovers, service));
+                runtime.block_on(pulse.beating(taking));
+                runtime.block_on(pulse.beating(local));
             };
             queues.push(queue);
             threads.push(

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::exposition::Exposition;
 use crate::server::{LIMIT, Server, get};
 
-async fn attached(lines: &str) -> (EnsembleServer, Server) {
+pub(crate) async fn attached(lines: &str) -> (EnsembleServer, Server) {
     let ensemble = EnsembleServer::start(ServerOptions::default())
         .await
         .unwrap();
@@ -32,13 +32,13 @@ async fn attached(lines: &str) -> (EnsembleServer, Server) {
 }
 
 /// A client with a session.
-struct Client {
-    stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
     session: SessionId,
 }
 
 impl Client {
-    async fn connect(address: SocketAddr) -> Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Client {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = ConnectRequest {
             protocol_version: 0,
@@ -68,7 +68,7 @@ impl Client {
     }
 }
 
-async fn send(stream: &mut TcpStream, write: impl FnOnce(&mut Writer<'_>)) {
+pub(crate) async fn send(stream: &mut TcpStream, write: impl FnOnce(&mut Writer<'_>)) {
     let mut frame = vec![0; 4];
     write(&mut Writer::new(&mut frame));
     let length = u32::try_from(frame.len() - 4).unwrap();

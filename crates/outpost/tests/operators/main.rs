@@ -6,5 +6,6 @@
 mod attached;
 mod exposition;
 mod http;
+mod liveness;
 mod server;
 mod words;
