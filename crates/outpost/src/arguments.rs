@@ -10,7 +10,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ColorChoice, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use outpost::build_info;
+use outpost::config::{Complaints, Config, Loaded};
 use outpost::logs::{DEFAULT_FILTER, Filter, Format};
+use outpost_wire::ServerId;
 
 /// A ZooKeeper observer for remote regions.
 ///
@@ -145,4 +147,16 @@ pub(crate) struct Configured {
     /// The observer's id, instead of the one in dataDir/myid.
     #[arg(long, value_name = "N")]
     pub(crate) id: Option<i64>,
+    /// A setting, as on a Java server's command line: -Dzookeeper.digest.enabled=false. Goes before
+    /// environment and file.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub(crate) define: Vec<String>,
+}
+
+impl Configured {
+    /// The configuration, or everything that is wrong with it.
+    pub(crate) fn load(&self) -> Result<Loaded, Complaints> {
+        let id = self.id.map(ServerId);
+        Config::load_defined(&self.zoo_cfg, id, &self.define, crate::env())
+    }
 }

@@ -14,10 +14,9 @@ use clap::{ColorChoice, Parser};
 use outpost::Outpost;
 use outpost::config::Config;
 use outpost::logs::{self, lines::StandardError};
-use outpost_wire::ServerId;
 use tokio::signal::unix::{SignalKind, signal};
 
-use arguments::{Arguments, Command, Configured, Run};
+use arguments::{Arguments, Command, Run};
 use terminal::{Terminal, complain, has_colours};
 
 /// Memory is given back to the system in the background; figures about it are exact.
@@ -34,9 +33,7 @@ fn main() -> ExitCode {
     let terminal = Terminal::stdout(color);
     match command {
         Command::Run(options) => run(&options, color),
-        Command::Check(Configured { zoo_cfg, id }) => {
-            check::run(&zoo_cfg, id.map(ServerId), terminal)
-        }
+        Command::Check(configured) => check::run(&configured, terminal),
         Command::Health(options) => health::run(&options, &|name| std::env::var(name).ok()),
         Command::Demo(options) => demo::run(&options, terminal),
         Command::Completions { shell } => shell::completions(shell),
@@ -45,8 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Run, color: ColorChoice) -> ExitCode {
-    let Configured { zoo_cfg, id } = &options.configured;
-    let loaded = match Config::load(zoo_cfg, id.map(ServerId), env()) {
+    let loaded = match options.configured.load() {
         Ok(loaded) => loaded,
         Err(complaints) => {
             let _ = writeln!(std::io::stderr(), "{complaints}");

@@ -224,13 +224,13 @@ async fn every_mistake_of_a_broken_file_is_listed() {
     let dir = Dir::new("broken");
     let path = dir.write(
         "tickTime=abc\ninitLimit=10\nsyncLimit=5\ndataDir=/nonexistent\nclientPort=99999\n\
-         sslQuorum=true\nserver.1=127.0.0.1:2888:3888\nserver.2=127.0.0.1\n",
+         emulate353TTLNodes=true\nserver.1=127.0.0.1:2888:3888\nserver.2=127.0.0.1\n",
     );
     let checked = check(path, 10).await;
     for (line, key) in [
         (1, "tickTime"),
         (5, "clientPort"),
-        (6, "sslQuorum"),
+        (6, "emulate353TTLNodes"),
         (8, "server.2"),
     ] {
         checked.assert_has("fail", "config", &format!("zoo.cfg:{line}: {key}"));

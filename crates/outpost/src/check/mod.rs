@@ -23,12 +23,11 @@ mod tls;
 mod understood;
 mod visit;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use outpost::config::{Complaints, Config, Loaded};
-use outpost_wire::ServerId;
 
+use crate::arguments::Configured;
 use crate::terminal::Terminal;
 use crate::{EXIT_CONFIG, EXIT_FAILED};
 use report::{Report, Subject};
@@ -46,10 +45,10 @@ Prints one finding per line: `ok`, `warn` or `fail`, a subject, a sentence. The 
 pub(crate) const EXIT_CODES: &str =
     "Exit codes: 0 all fine, 1 something would not work, 2 the configuration cannot be used.";
 
-/// Checks the configuration at `zoo_cfg` and prints what it finds.
-pub(crate) fn run(zoo_cfg: &Path, id: Option<ServerId>, terminal: Terminal) -> ExitCode {
+/// Checks a configuration and prints what it finds.
+pub(crate) fn run(configured: &Configured, terminal: Terminal) -> ExitCode {
     let mut report = Report::new(terminal);
-    match Config::load(zoo_cfg, id, crate::env()) {
+    match configured.load() {
         Ok(loaded) => examine(&loaded, &mut report),
         Err(complaints) => {
             refuse(&complaints, &mut report);

@@ -4,7 +4,7 @@
 //! reported at once, each with its place and what to do; keys that mean nothing here are warned of; keys whose
 //! promise Outpost cannot keep are refused. Nothing is resolved, bound or logged here.
 //!
-//! A setting is looked for in the environment first (`OUTPOST_KEY`: upper case, `_` for every other sign;
+//! A setting is looked for on the command line first (`-D key=value`), then in the environment (`OUTPOST_KEY`: upper case, `_` for every other sign;
 //! `OUTPOST_TICKTIME`, `OUTPOST_JUTE_MAXBUFFER`, for Outpost's own keys without the second
 //! `OUTPOST`), then in the file, as `key` or as `zookeeper.key`.
 //!
@@ -13,6 +13,7 @@
 
 mod findings;
 mod identity;
+mod jvm_flags;
 mod keys;
 mod members;
 mod properties;
@@ -350,13 +351,28 @@ impl Config {
         id_override: Option<ServerId>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Loaded, Complaints> {
-        load_with(path, id_override, env, &|path: &Path| std::fs::read(path))
+        Config::load_defined(path, id_override, &[], env)
+    }
+
+    /// As [`Config::load`], with settings from the command line, each `key=value`. They go before everything else.
+    ///
+    /// # Errors
+    /// [`Complaints`] with everything that is wrong.
+    pub fn load_defined(
+        path: &Path,
+        id_override: Option<ServerId>,
+        definitions: &[String],
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, Complaints> {
+        let read_file = |path: &Path| std::fs::read(path);
+        load_with(path, id_override, definitions, env, &read_file)
     }
 }
 
 fn load_with(
     path: &Path,
     id_override: Option<ServerId>,
+    definitions: &[String],
     env: impl Iterator<Item = (String, String)>,
     read_file: &ReadFile<'_>,
 ) -> Result<Loaded, Complaints> {
@@ -368,9 +384,14 @@ fn load_with(
             return Err(Complaints(settings.complaints));
         }
     };
-    for (name, value) in env {
-        settings.add_variable(&name, &value);
+    let env: Vec<(String, String)> = env.collect();
+    for (name, value) in &env {
+        settings.add_variable(name, value);
     }
+    for definition in definitions {
+        settings.add_definition(definition);
+    }
+    jvm_flags::warn(&mut settings, &env, path, read_file);
     settings.judge();
     let config = read::config(&mut settings, read_file, id_override, path, file_text);
     conclude(config, settings)

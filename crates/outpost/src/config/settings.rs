@@ -11,6 +11,8 @@ use std::time::Duration;
 use super::findings::{Finding, Place};
 use super::keys::{self, Verdict};
 
+/// What the command line calls a setting.
+const DEFINITION_OPTION: &str = "-D";
 /// The largest number that ZooKeeper's own settings can hold.
 pub(super) const INT_MAX: i64 = i32::MAX as i64;
 
@@ -27,7 +29,7 @@ pub(super) struct Setting {
 
 impl Setting {
     /// `key=value`, or `key=(hidden)` where the value may be a secret.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let hidden = keys::is_secret(&self.key);
         let value = if hidden { "(hidden)" } else { &self.value };
         format!("{}={value}", self.key)
@@ -112,6 +114,37 @@ impl Settings {
         }
     }
 
+    /// Takes in `key=value` from the command line; it overrides everything else.
+    pub(super) fn add_definition(&mut self, definition: &str) {
+        let place = Place::CommandLine(DEFINITION_OPTION);
+        let Some((key, value)) = definition.split_once('=') else {
+            let text = format!("`{definition}` is not of the form key=value");
+            self.complain_at(place, &text);
+            return;
+        };
+        let setting = Setting {
+            key: keys::canonical(key.trim()).to_owned(),
+            value: value.trim().to_owned(),
+            place,
+        };
+        if let Some(Setting {
+            value,
+            place: place @ Place::Line(..),
+            ..
+        }) = self.by_key.get(&setting.key)
+            && *value != setting.value
+        {
+            let text = format!("goes before {place}, where a Java server would prefer the file");
+            self.warn(&setting, &text);
+        }
+        self.by_key.insert(setting.key.clone(), setting);
+    }
+
+    /// Whether a key has this value, wherever it comes from.
+    pub(super) fn holds(&self, key: &str, value: &str) -> bool {
+        self.by_key.get(key).is_some_and(|set| set.value == value)
+    }
+
     /// Says what the table of keys says about each setting.
     pub(super) fn judge(&mut self) {
         let settings: Vec<Setting> = self.by_key.values().cloned().collect();
@@ -188,14 +221,32 @@ impl Settings {
         Some(bare.unwrap_or(&host).to_owned())
     }
 
-    /// `true` or `false`. A Java server takes anything else for one of the two, and not always the same one.
+    /// `true` or `false`. Anything else is what it is to a Java server: a mistake, or one of the two.
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
-        let value = self.parse(key, |value| match value.to_ascii_lowercase().as_str() {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err("must be true or false".to_owned()),
-        });
-        value.unwrap_or(default)
+        let Some(setting) = self.get(key) else {
+            return default;
+        };
+        match setting.value.to_ascii_lowercase().as_str() {
+            "true" => true,
+            "false" => false,
+            _ => self.strange_flag(&setting, default),
+        }
+    }
+
+    fn strange_flag(&mut self, setting: &Setting, default: bool) -> bool {
+        match keys::strange_flag(&setting.key) {
+            Some(taken_for) => {
+                let text = format!(
+                    "neither true nor false; taken for {taken_for}, as a Java server takes it"
+                );
+                self.warn(setting, &text);
+                taken_for
+            }
+            None => {
+                self.complain(setting, "must be true or false");
+                default
+            }
+        }
     }
 
     /// A whole number in `range`; `unit` is what it counts.

@@ -32,6 +32,7 @@ const LEAST: &str = "dataDir=/data\ninitLimit=10\nsyncLimit=5\nserver.1=zk1:2888
 struct Setup {
     files: BTreeMap<String, Vec<u8>>,
     env: Vec<(String, String)>,
+    definitions: Vec<String>,
     id: Option<i64>,
 }
 
@@ -58,6 +59,11 @@ impl Setup {
         self
     }
 
+    fn define(mut self, definition: &str) -> Setup {
+        self.definitions.push(definition.to_owned());
+        self
+    }
+
     fn id(mut self, id: i64) -> Setup {
         self.id = Some(id);
         self
@@ -72,9 +78,13 @@ impl Setup {
     fn load(&self) -> Result<Loaded, Complaints> {
         let id = self.id.map(ServerId);
         let env = self.env.iter().cloned();
-        load_with(Path::new("zoo.cfg"), id, env, &|path: &Path| {
-            self.read_file(path)
-        })
+        load_with(
+            Path::new("zoo.cfg"),
+            id,
+            &self.definitions,
+            env,
+            &|path: &Path| self.read_file(path),
+        )
     }
 
     fn loaded(&self) -> Loaded {
@@ -295,7 +305,7 @@ fn metrics_are_shown_unless_another_provider_is_named() {
 #[test]
 fn all_mistakes_are_reported_at_once_each_with_its_place() {
     let text = "tickTime=abc\ninitLimit=0\nmaxClientCnxns=many\nclientPort=99999\n\
-        server.1=zk1:2888\nserver.x=zk2:2888:3888\nadmin.enableServer=nope\nk=\\u00\n\
+        server.1=zk1:2888\nserver.x=zk2:2888:3888\nreconfigEnabled=nope\nk=\\u00\n\
         clientPortAddress=\nmetricsProvider.className=com.example.Mine\n";
     let setup = Setup::of(text).env("OUTPOST_SYNCLIMIT", "-5");
     assert_eq!(
@@ -310,7 +320,7 @@ fn all_mistakes_are_reported_at_once_each_with_its_place() {
          zoo.cfg:5: server.1=zk1:2888: `zk1:2888` is not host:quorumPort:electionPort or \
          host:quorumPort:electionPort:role (an IPv6 address needs brackets)\n\
          zoo.cfg:6: server.x=zk2:2888:3888: `x` is not a server id; ids are whole numbers\n\
-         zoo.cfg:7: admin.enableServer=nope: must be true or false\n\
+         zoo.cfg:7: reconfigEnabled=nope: must be true or false\n\
          zoo.cfg:8: \\u needs four hexadecimal digits behind it\n\
          zoo.cfg:9: clientPortAddress=: is empty; give it a value or remove the line\n\
          zoo.cfg:10: metricsProvider.className=com.example.Mine: Outpost cannot run this class; use \
@@ -725,6 +735,67 @@ fn no_secret_shows_in_debug_output_complaints_warnings_or_the_text_of_the_file()
 }
 
 #[test]
+fn a_definition_on_the_command_line_goes_before_file_and_environment() {
+    let setup = Setup::least_and("tickTime=2000\n")
+        .env("OUTPOST_TICKTIME", "2500")
+        .define("zookeeper.tickTime=1000")
+        .define("jute.maxbuffer=4194304");
+    let config = setup.loaded().config;
+    assert_eq!(config.ticks.tick_time, Duration::from_secs(1));
+    assert_eq!(config.clients.frame_bytes_max, 4 << 20);
+    let setup = Setup::least_and("clientPort=0\ndigest.enabled=true\n")
+        .define("zookeeper.digest.enabled=false");
+    assert!(!setup.loaded().config.agreed.digest);
+    assert_eq!(
+        setup.warnings(),
+        "-D: digest.enabled=false: goes before zoo.cfg:7, where a Java server would prefer the file"
+    );
+    let complaints = Setup::of(LEAST).define("digest.enabled").complaints();
+    assert_eq!(
+        complaints,
+        "-D: `digest.enabled` is not of the form key=value"
+    );
+}
+
+#[test]
+fn settings_meant_for_java_are_told_in_the_form_they_count_here() {
+    let script = "# -Dzookeeper.skipACL=yes\n\
+        export SERVER_JVMFLAGS=\"-Xmx4g -Dzookeeper.extendedTypesEnabled=true \
+        -Dzookeeper.snapCount=5 $SERVER_JVMFLAGS\"\nOTHER='x-Dzookeeper.digest.enabled=false'\n";
+    let setup = Setup::least_and("clientPort=0\n")
+        .file("java.env", script)
+        .env(
+            "SERVER_JVMFLAGS",
+            "-Dzookeeper.DigestAuthenticationProvider.superDigest=super:abc -Djute.maxbuffer=99 -Dfile.encoding=x",
+        )
+        .env("JVMFLAGS", "-Xms1g -Dzookeeper.maxCnxns=7")
+        .define("maxCnxns=7");
+    let warnings = setup.warnings();
+    let start = "a Java server takes settings from here, Outpost does not; to carry them over, give them \
+        behind the file's name:";
+    assert_eq!(
+        warnings,
+        format!(
+            "java.env: {start} -DextendedTypesEnabled=true\nSERVER_JVMFLAGS: {start} \
+             -DDigestAuthenticationProvider.superDigest=(hidden) -Djute.maxbuffer=99"
+        )
+    );
+}
+
+#[test]
+fn a_flag_that_is_neither_true_nor_false_is_what_java_takes_it_for() {
+    let config =
+        Setup::least_and("clientPort=0\ndigest.enabled=on\nadmin.enableServer=no\n").loaded();
+    assert!(!config.config.agreed.digest && config.config.admin.is_some());
+    assert_eq!(config.warnings.len(), 2);
+    let complaints = Setup::least_and("reconfigEnabled=yes\n").complaints();
+    assert_eq!(
+        complaints,
+        "zoo.cfg:6: reconfigEnabled=yes: must be true or false"
+    );
+}
+
+#[test]
 fn every_honoured_key_is_read_and_no_other() {
     let setup = Setup::of(LEAST);
     let mut settings = Settings::new(Path::new("zoo.cfg"));
@@ -737,6 +808,15 @@ fn every_honoured_key_is_read_and_no_other() {
         .map(|key| key.name)
         .collect();
     assert_eq!(settings.read, honoured);
+}
+
+#[test]
+fn nothing_that_a_java_server_looks_up_is_unknown() {
+    let names = include_str!("samples/java-settings.txt").lines();
+    let forgotten: Vec<&str> = names
+        .filter(|name| !name.starts_with('#') && keys::find(name).is_none())
+        .collect();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
 }
 
 #[test]

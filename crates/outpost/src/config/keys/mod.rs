@@ -96,12 +96,26 @@ const fn refused(name: &'static str, unless: &'static [&'static str], why: &'sta
 
 const NO: &[&str] = &["false", "no"];
 const NONE: &[&str] = &[];
+const NO_JVM: &str = "there is no Java virtual machine here";
 const NO_VOTER: &str = "it concerns voters; an observer has no use for it";
 const NO_ELECTION: &str = "Outpost takes no part in elections and opens no election port";
 
 /// Keys that a Java server reads only from its command line, where they have no prefix `zookeeper.`, and that
 /// are honoured here in the file too.
 const COMMAND_LINE_ONLY: &[&str] = &["jute.maxbuffer", "readonlymode.enabled"];
+
+/// Flags that a Java server reads strictly: anything but `true` and `false` keeps it from starting. Ours are like that.
+const STRICT_FLAGS: &[&str] = &[
+    "localSessionsEnabled",
+    "localSessionsUpgradingEnabled",
+    "multiAddress.enabled",
+    "reconfigEnabled",
+    "sslQuorum",
+    "standaloneEnabled",
+];
+
+/// The one flag that anything but `false` switches on; anything but `true` switches the others off.
+const ON_UNLESS_FALSE: &str = "admin.enableServer";
 
 /// Words in the names of keys that hold secrets, in lower case.
 const SECRETS: &[&str] = &["password", "passwd", "secret", "credential", "superdigest"];
@@ -129,6 +143,14 @@ pub(super) fn find(key: &str) -> Option<&'static Key> {
 /// Whether a Java server would read over this key in a file without a word.
 pub(super) fn is_command_line_only(key: &str) -> bool {
     COMMAND_LINE_ONLY.contains(&key)
+}
+
+/// What a Java server takes a value of this flag for that is neither `true` nor `false`; `None` if it does not start.
+pub(super) fn strange_flag(key: &str) -> Option<bool> {
+    let is_strict = STRICT_FLAGS.contains(&key)
+        || key.starts_with("outpost.")
+        || key.starts_with("quorum.auth.");
+    (!is_strict).then_some(key == ON_UNLESS_FALSE)
 }
 
 /// Whether the value must never be shown. Broad on purpose: a misspelled key may hold a secret too.

@@ -1,8 +1,7 @@
 //! What operators see: admin server, metrics, logs.
 
-use super::{Key, NO, NONE, honoured, ignored, refused};
+use super::{Key, NO, NO_JVM, NONE, honoured, ignored, refused};
 
-const NO_JVM: &str = "there is no Java virtual machine here";
 const NEED_ADMIN_TLS: &str = "the admin server does not speak TLS yet; set it to false, or switch the admin \
     server off with admin.enableServer=false";
 const LOGGING: &str = "Outpost logs to standard error; choose what with OUTPOST_LOG";
@@ -46,6 +45,8 @@ pub(super) const KEYS: &[Key] = &[
     ignored("audit.enable", NO, "Outpost writes no audit log"),
     ignored("audit.impl.class", NONE, "Outpost writes no audit log"),
     ignored("log.*", NONE, LOGGING),
+    ignored("log4j.*", NONE, LOGGING),
+    ignored("logback.*", NONE, LOGGING),
     ignored("root.logger", NONE, LOGGING),
     ignored("console.threshold", NONE, LOGGING),
     ignored("pathStats.*", NONE, "Outpost keeps no statistics by path"),
