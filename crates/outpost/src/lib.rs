@@ -37,6 +37,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::AdminServer;
 use crate::config::Config;
 use crate::liveness::Liveness;
 use crate::readiness::Readiness;
@@ -296,9 +297,14 @@ impl Operators {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let settings = config.admin.as_ref();
         let idle = settings.map_or(METRICS_IDLE_TIMEOUT, |admin| admin.idle_timeout);
-        let answer = |settings| admin::admin(Arc::clone(service), settings);
+        let admin = admin.zip(settings.cloned()).map(|(listener, settings)| {
+            let server = Arc::new(AdminServer::new(Arc::clone(service), settings));
+            let stopped = stop.clone().cancelled_owned();
+            tasks.spawn(Arc::clone(&server).keep_history(stopped));
+            (listener, server.answerer())
+        });
         let servers = [
-            admin.zip(settings.cloned().map(answer)),
+            admin,
             metrics.map(|listener| (listener, admin::metrics(Arc::clone(service)))),
         ];
         for (listener, answerer) in servers.into_iter().flatten() {

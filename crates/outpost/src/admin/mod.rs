@@ -12,41 +12,37 @@
 //! On the metrics port (`metricsProvider.httpHost`, `metricsProvider.httpPort`) only `/metrics`.
 
 mod commands;
+mod history;
 pub mod http;
 mod identify;
 mod json;
 mod link;
+mod page;
 mod snapshot;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use hyper::header::{ACCEPT, HeaderValue, VARY};
 use outpost_forward::clock;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::Admin;
 use crate::metrics;
 use crate::report::Report;
 use crate::serve::service::Service;
 
+use history::History;
 use http::{Answer, Answerer, Asked};
 use snapshot::Snapshots;
 
 /// Everything that the admin port answers from.
-pub(crate) struct AdminServer {
+pub struct AdminServer {
     service: Arc<Service>,
     settings: Admin,
+    history: History,
     snapshots: Snapshots,
-}
-
-/// Answers what is asked on the admin port.
-pub fn admin(service: Arc<Service>, settings: Admin) -> Arc<Answerer> {
-    let server = AdminServer {
-        service,
-        snapshots: Snapshots::new(settings.rate_limit),
-        settings,
-    };
-    Arc::new(move |asked| server.answer(asked))
 }
 
 /// Answers what is asked on the metrics port.
@@ -59,6 +55,34 @@ pub fn metrics(service: Arc<Service>) -> Arc<Answerer> {
 }
 
 impl AdminServer {
+    /// Before anything was asked.
+    pub fn new(service: Arc<Service>, settings: Admin) -> AdminServer {
+        AdminServer {
+            service,
+            history: History::new(),
+            snapshots: Snapshots::new(settings.rate_limit),
+            settings,
+        }
+    }
+
+    /// Answers what is asked on the admin port.
+    pub fn answerer(self: Arc<AdminServer>) -> Arc<Answerer> {
+        Arc::new(move |asked| self.answer(asked))
+    }
+
+    /// Keeps the last minutes for the status page, until `stopped` is ready.
+    pub async fn keep_history(self: Arc<AdminServer>, stopped: impl Future<Output = ()>) {
+        tokio::pin!(stopped);
+        let mut due = tokio::time::interval(history::SAMPLE_EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = &mut stopped => return,
+                _ = due.tick() => self.history.sample(&self.service),
+            }
+        }
+    }
+
     fn answer(&self, asked: Asked<'_>) -> Answer {
         let command_url = &*self.settings.command_url;
         let command = asked.path.strip_prefix(command_url);
@@ -72,7 +96,11 @@ impl AdminServer {
             ("/live", _) => live(&self.service),
             ("/ready", _) => ready(&self.service),
             ("/metrics", _) => exposition(&self.service),
-            ("/", _) => Answer::text(StatusCode::OK, routes(command_url)),
+            ("/", _) if page::is_wanted(asked.header(&ACCEPT)) => {
+                page::page(&self.service, &self.history, command_url)
+            }
+            ("/", _) => Answer::text(StatusCode::OK, routes(command_url))
+                .with(VARY, HeaderValue::from_static("Accept")),
             _ => not_found(routes(command_url)),
         }
     }

@@ -19,6 +19,7 @@ mod members;
 mod properties;
 mod read;
 mod settings;
+mod stated;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -34,6 +35,7 @@ use outpost_wire::membership::{Endpoint, Membership};
 
 pub use findings::{Complaints, Finding, Place};
 use settings::Settings;
+pub use stated::Stated;
 pub use tls::{ClientAuth, HostNames, Password, Store, StoreKind, Tls, TlsSettings, TlsVersion};
 
 /// How a file is read; tests have files of their own.
@@ -46,6 +48,8 @@ pub struct Config {
     pub file: PathBuf,
     /// The text of that file, with the values of secrets hidden.
     pub file_text: FileText,
+    /// What was set, and where.
+    pub stated: Vec<Stated>,
     /// Who we are. Not a voter's id; not necessarily listed in the ensemble's configuration.
     pub id: ServerId,
     /// `dataDir`: where `myid` is; need not exist when the id comes from elsewhere.

@@ -169,6 +169,11 @@ impl Settings {
         }
     }
 
+    /// All settings, in the order of their keys.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Setting> {
+        self.by_key.values()
+    }
+
     /// The setting of a key, or nothing if it is not set.
     pub(super) fn get(&mut self, key: &'static str) -> Option<Setting> {
         #[cfg(test)]

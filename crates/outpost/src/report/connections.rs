@@ -20,6 +20,10 @@ pub struct ConnectionReport {
     pub received: u64,
     /// Frames sent.
     pub sent: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Bytes sent.
+    pub bytes_sent: u64,
     /// Its session, if it has one yet.
     pub session: SessionId,
     /// Short name of the last operation.
@@ -80,6 +84,8 @@ impl Report<'_> {
             outstanding: state.pipeline.len(),
             received: figures.received,
             sent: figures.sent,
+            bytes_received: figures.bytes_received,
+            bytes_sent: figures.bytes_sent,
             session,
             last_operation: short_name(figures.last_op),
             established: client.established,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use outpost_wire::ServerId;
 use outpost_wire::membership::Membership;
 
+use super::settings::{self, SettingReport};
 use crate::build_info;
 use crate::config::{Config, FourLetterWords};
 
@@ -40,12 +41,16 @@ pub struct Facts {
     pub backlog: Option<u32>,
     /// The ensemble as configured.
     pub members: Membership,
+    /// The configuration file.
+    pub file: PathBuf,
     /// The text of the configuration file, without secrets.
     pub file_text: String,
     /// Which four-letter words are answered.
     pub words: FourLetterWords,
     /// Settings that have no place above, by their keys.
     pub properties: Vec<(&'static str, String)>,
+    /// Those in force, and where each comes from.
+    pub settings: Vec<SettingReport>,
     /// How long clients are held without a link.
     pub hold: Duration,
     /// How far behind its leader a mirror may be and yet be called ready.
@@ -76,9 +81,11 @@ impl Facts {
             max_session_timeout: clients.max_session_timeout,
             backlog: clients.backlog,
             members: config.ensemble.members.clone(),
+            file: config.file.clone(),
             file_text: config.file_text.0.clone(),
             words: config.four_letter_words.clone(),
             properties: properties(config),
+            settings: settings::settings(config),
             hold: config.hold,
             ready_lag_max: config.ticks.tick_time,
         }

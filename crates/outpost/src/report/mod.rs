@@ -9,6 +9,7 @@ mod facts;
 pub mod java;
 pub mod process;
 mod sessions;
+mod settings;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use connections::ConnectionReport;
 pub use facts::Facts;
 pub use process::{MemoryReport, ProcessReport};
 pub use sessions::SessionsReport;
+pub use settings::SettingReport;
 
 /// What a Java server that has no leader says instead of an answer.
 pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";

@@ -184,6 +184,10 @@ pub struct Figures {
     pub received: u64,
     /// Frames sent.
     pub sent: u64,
+    /// Bytes of the frames received.
+    pub bytes_received: u64,
+    /// Bytes given to the socket.
+    pub bytes_sent: u64,
     /// Last operation.
     pub last_op: Option<OpCode>,
     /// Xid of the last request with one above zero.
@@ -258,6 +262,8 @@ impl Default for Figures {
         Figures {
             received: 0,
             sent: 0,
+            bytes_received: 0,
+            bytes_sent: 0,
             last_op: None,
             last_cxid: None,
             last_zxid: Zxid::ZERO,

@@ -89,6 +89,7 @@ pub(crate) fn take(
             && served.takes_requests(&state);
         if unsent.is_empty() && !state.out.is_empty() {
             std::mem::swap(unsent, &mut state.out);
+            state.figures.bytes_sent += unsent.len() as u64;
         }
         done.note(&mut state, began, view.tree.last_zxid());
     }
@@ -128,6 +129,7 @@ impl Done {
     fn note(&self, state: &mut ClientState, began: Instant, zxid: Zxid) {
         let figures = &mut state.figures;
         figures.received += self.received;
+        figures.bytes_received += self.bytes as u64;
         figures.sent += self.sent;
         if self.reads > 0 {
             figures.latency.note(0, self.reads);

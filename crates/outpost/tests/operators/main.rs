@@ -7,5 +7,6 @@ mod attached;
 mod exposition;
 mod http;
 mod liveness;
+mod page;
 mod server;
 mod words;

@@ -73,6 +73,7 @@ pub(super) fn config(
     Some(Config {
         file: file.to_owned(),
         file_text,
+        stated: settings.stated(),
         id: own_id?,
         data_log_dir: data_log_dir.unwrap_or_else(|| data_dir.clone()),
         data_dir,
