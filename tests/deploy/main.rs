@@ -1,13 +1,17 @@
 //! What is in `deploy/` works with the tools it is made for, and speaks of metrics that exist.
 //!
-//! `promtool` and `systemd-analyze` are really run; a machine without them fails. Grafana is not asked: of its
-//! dashboard, the form and the expressions are looked at. Read on in `exposition` (what a running Outpost shows)
+//! `promtool`, `systemd-analyze`, `dpkg`, `lintian`, `hadolint` and `kustomize` are really run; a machine on which they
+//! cannot be had fails. No container is built or started, and Grafana is not asked: of what they read, the form is
+//! checked, and that all parts speak of the same files, ports and names. Read on in `exposition` (what a running Outpost shows)
 //! and `expressions` (which series an expression needs).
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod compose;
 mod dashboard;
+mod docker;
 mod exposition;
 mod expressions;
+mod package;
 mod rules;
 mod tools;
 mod unit;

@@ -4,6 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use outpost_tests::jars;
+use outpost_tests::run_dir::{source_dir, target_dir};
+use serde_json::Value;
+
 /// A file below `deploy/`.
 pub(crate) fn deploy(path: &str) -> PathBuf {
     root().join("deploy").join(path)
@@ -15,7 +19,8 @@ pub(crate) fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn root() -> PathBuf {
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
@@ -50,4 +55,33 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Output {
 pub(crate) fn said(output: &Output) -> String {
     let streams = [&output.stdout, &output.stderr];
     streams.map(|s| String::from_utf8_lossy(s)).concat()
+}
+
+/// A program of the tools that come from PyPI, pinned in `requirements.txt`.
+pub(crate) fn python_tool(name: &str) -> Command {
+    let requirements = source_dir().join("deploy/requirements.txt");
+    let venv = target_dir().join("clients").join("deploy");
+    std::fs::create_dir_all(&venv).unwrap();
+    jars::once(&venv, std::slice::from_ref(&requirements), || {
+        succeeds(Command::new("python3").args(["-m", "venv"]).arg(&venv), "");
+        let mut pip = Command::new(venv.join("bin/pip"));
+        pip.args(["install", "--quiet", "--requirement"]);
+        succeeds(pip.arg(&requirements), "");
+    });
+    Command::new(venv.join("bin").join(name))
+}
+
+/// One of the scripts beside this file, which need those tools.
+pub(crate) fn python_script(script: &str) -> Command {
+    let mut python = python_tool("python");
+    python.arg(source_dir().join("deploy").join(script));
+    python
+}
+
+/// What stands in files of YAML below `deploy/`.
+pub(crate) fn documents(paths: &[&str]) -> Vec<Value> {
+    let mut reader = python_script("documents.py");
+    let output = run(reader.args(paths.iter().map(|path| deploy(path))), "");
+    assert!(output.status.success(), "{paths:?}: {}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
 }

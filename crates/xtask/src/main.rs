@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask test`, `ci`, `bench`, `abuse`, `vectors`.
+//! The project's own commands: `cargo xtask test`, `ci`, `bench`, `deb`, `abuse`, `vectors`.
 
 // A tool that cannot go on says why and ends; there is no caller to return an error to.
 #![allow(clippy::expect_used)]
 
+mod deb;
 mod run;
 mod suites;
 mod vectors;
@@ -29,6 +30,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Builds the Debian package target/debian/outpost.deb; needs cargo-deb.
+    Deb {
+        /// The build profile: `dist` for those who run it, `dev` to look at the package.
+        #[arg(long, default_value = "dist")]
+        profile: String,
+    },
     /// Kills, stops, cuts off and starves an observer a thousand times and looks what that leaves in its leader's
     /// memory; takes most of an hour.
     Abuse,
@@ -44,6 +51,7 @@ fn main() {
         Command::Test => suites::test(),
         Command::Ci => suites::checks() && suites::test(),
         Command::Bench { arguments } => suites::bench(&arguments),
+        Command::Deb { profile } => deb::build(&profile),
         Command::Abuse => suites::abuse(),
         Command::Vectors { versions } => {
             vectors::run(&versions);

@@ -84,7 +84,18 @@ pub(crate) fn cargo_test_with(environment: &[(&str, &str)], arguments: &[&str]) 
 fn cargo_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments);
+    // What cargo tells us of our own package is not to reach the build scripts of others: some are run again when
+    // it differs from what they were told by a cargo that was started by hand.
+    let told = std::env::vars_os().map(|(name, _)| name);
+    for name in told.filter(|name| is_about_a_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     command
+}
+
+fn is_about_a_package(variable: &str) -> bool {
+    let starts = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    starts.iter().any(|start| variable.starts_with(start))
 }
 
 fn announce(arguments: &[&str]) {
