@@ -190,9 +190,17 @@ pub fn go() -> Program {
 
 /// Node's node-zookeeper-client.
 pub fn node() -> Program {
-    let sources = ["package.json", "package-lock.json", "scenario.js"];
-    let dir = built_dir("node");
-    let inputs = sources.map(|name| program_file(&format!("node/{name}")));
+    Program {
+        name: "node",
+        command: node_program("node", "scenario.js"),
+    }
+}
+
+/// A program for Node, with the modules it needs.
+fn node_program(directory: &str, program: &str) -> Command {
+    let sources = ["package.json", "package-lock.json", program];
+    let dir = built_dir(directory);
+    let inputs = sources.map(|name| program_file(&format!("{directory}/{name}")));
     jars::once(&dir, &inputs, || {
         // Modules are looked up beside the program, so the program is copied to its modules.
         for (name, input) in sources.iter().zip(&inputs) {
@@ -204,9 +212,16 @@ pub fn node() -> Program {
         setup("npm", &dir, &npm);
     });
     let mut command = Command::new("node");
-    command.arg(dir.join("scenario.js"));
+    command.arg(dir.join(program));
+    command
+}
+
+/// A browser that looks at a status page and leaves its screenshots in `shots`: see `clients/browser/page.js`.
+pub fn browser(shots: &Path) -> Program {
+    let mut command = node_program("browser", "page.js");
+    command.env("SCREENSHOTS", shots);
     Program {
-        name: "node",
+        name: "browser",
         command,
     }
 }
