@@ -19,12 +19,15 @@ fn a_browser_shows_how_things_are_with_and_without_javascript_and_hides_nothing_
     let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let settings = ObserverSettings::default()
         .line(format!("outpost.hold={}", HOLD.as_millis()))
+        // No link is lost but the one that is cut, however busy the machine.
+        .line("outpost.linkTimeout=5000")
         .line("admin.serverAddress=127.0.0.1")
         .line(format!("admin.serverPort={}", admin.port()))
         .through(&relays);
     let mut observer = Observer::start(&ensemble, ObserverKind::Outpost, &settings);
     let mut client = RawClient::connect(observer.client_address(), 40_000);
     client.exists("/", true).expect("the root is there");
+    let stays = std::thread::spawn(move || stay(client));
 
     let shots = target_dir().join("screenshots");
     fs::create_dir_all(&shots).expect("the target directory can be written");
@@ -36,4 +39,13 @@ fn a_browser_shows_how_things_are_with_and_without_javascript_and_hides_nothing_
     browser.wait_for_line("attached again");
     observer.kill();
     browser.finish();
+    stays.join().expect("the client ends with its connection");
+}
+
+/// Keeps a session until its connection ends.
+fn stay(mut client: RawClient) {
+    const PING: [u8; 8] = [255, 255, 255, 254, 0, 0, 0, 11];
+    while client.send_frame(&PING).is_ok() && client.read_frame().is_ok() {
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }

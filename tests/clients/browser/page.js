@@ -160,6 +160,7 @@ async function main() {
     assert.match(await live.title(), /^Holding /);
     await live.locator('#losses td strong').first().waitFor();
     assert.match(await live.locator('#losses tbody tr').first().innerText(), /not yet/);
+    assert.match(await live.locator('#clients').innerText(), /Sessions\s+1\s+on 1 connection/);
     await look(browser, 'holding');
     console.log('holding');
 
@@ -168,7 +169,7 @@ async function main() {
     console.log('detached');
 
     await state.locator('text=Attached').waitFor();
-    assert.match(await live.locator('#losses tbody tr').first().innerText(), /after [\d.]+ m?s/);
+    assert.match(await live.locator('#losses tbody tr').last().innerText(), /after [\d.]+ (ms|s|min).*(hold|lease) 1/s);
     assert.ok((await live.locator('#lag-desc').textContent()).includes('without a link'));
     assert.ok((await live.locator('svg rect.gap').count()) > 0, 'the time without a link is shaded');
     await look(browser, 'attached-again');

@@ -88,7 +88,7 @@ fn without_chance(text: &str, session: SessionId) -> String {
     let text = text.replace(&session.to_string(), "SESSION");
     let mut shown = String::new();
     for line in text.lines() {
-        let line = line.split(" built on ").next().unwrap();
+        let line = line.split("-outpost-").next().unwrap();
         let mut parts: Vec<String> = line.split(',').map(ToOwned::to_owned).collect();
         for part in &mut parts {
             for moment in ["est=", "lresp=", "llat=", "maxlat=", "avglat=", "minlat="] {

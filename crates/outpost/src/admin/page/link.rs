@@ -126,12 +126,10 @@ fn facts(report: &Report<'_>, link: &LinkReport) -> Vec<Fact> {
     }
     let behind = words::counted(link.lag_zxids, "transaction", "transactions");
     facts.push(("Behind the leader", words::duration(link.lag), behind));
-    let trip = link.round_trip.map(words::duration);
-    facts.push((
-        "Round trip",
-        trip.unwrap_or("unknown".to_owned()),
-        "to the leader and back".to_owned(),
-    ));
+    if let Some(trip) = link.round_trip.filter(|_| link.detached_for.is_none()) {
+        let trip = words::duration(trip);
+        facts.push(("Round trip", trip, "to the leader and back".to_owned()));
+    }
     facts.push((
         "Applied",
         report.tree().last_zxid.to_string(),

@@ -54,10 +54,15 @@ fn table(
         } else {
             "no effect here"
         };
+        put!(html, "<tr><th scope=\"row\">");
+        for (n, part) in setting.key.split('.').enumerate() {
+            // A long key may go on in another line behind a dot.
+            html.write(format_args!("{}", if n == 0 { "" } else { ".<wbr>" }));
+            put!(html, "{}", part);
+        }
         put!(
             html,
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{} <small>{}</small></td></tr>\n",
-            setting.key,
+            "</th><td>{}</td><td>{} <small>{}</small></td></tr>\n",
             setting.value,
             place,
             effect
