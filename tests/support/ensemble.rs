@@ -237,6 +237,21 @@ impl Server {
         self.copy_data("backup", "data/version-2");
     }
 
+    /// Puts this snapshot, and nothing else, in the place of everything that the server has written. It is not to run
+    /// meanwhile.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn begin_with_snapshot(&self, zxid: u64, snapshot: &[u8]) {
+        let dir = self.dir.join("data/version-2");
+        let write = || -> std::io::Result<()> {
+            fs::remove_dir_all(&dir)?;
+            fs::create_dir_all(&dir)?;
+            fs::write(dir.join(format!("snapshot.{zxid:x}")), snapshot)
+        };
+        write().unwrap_or_else(|error| panic!("cannot write to {}: {error}", dir.display()));
+    }
+
     fn copy_data(&self, from: &str, to: &str) {
         let (from, to) = (self.dir.join(from), self.dir.join(to));
         let copy = || -> std::io::Result<()> {
@@ -498,7 +513,11 @@ impl Ensemble {
         fs::write(data.join("myid"), server.id.to_string())
             .expect("the run directory can be written");
         let mut text = self.settings.common_lines();
-        let _ = writeln!(text, "dataDir={}\nadmin.enableServer=false", data.display());
+        let _ = writeln!(text, "dataDir={}", data.display());
+        let lines = &self.settings.lines;
+        if !lines.iter().any(|line| line.starts_with("admin.")) {
+            text.push_str("admin.enableServer=false\n");
+        }
         if !self.settings.version.has_client_address_in_server_line() {
             let _ = writeln!(
                 text,

@@ -33,6 +33,9 @@ impl Tree {
         let mut applied = self.process(entry, &mut Some(Firing { watches, fire }));
         if !matches!(applied.diverged, Some(Divergence::NotNewer { .. })) {
             applied.digest = self.check_digest(entry.digest);
+            if self.options.compare_digests {
+                self.digest_log.note(self.last_zxid, self.digest);
+            }
         }
         applied
     }

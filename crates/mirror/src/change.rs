@@ -10,6 +10,7 @@ use outpost_wire::{Acl, Id, Perms, StatPersisted, Zxid};
 
 use crate::acl_table::{AclId, AclTable};
 use crate::digest;
+use crate::digest_log::DigestLog;
 use crate::ephemerals::{Ephemerals, owner_session};
 use crate::index::Index;
 use crate::quota::QuotaRoots;
@@ -34,6 +35,7 @@ impl Tree {
             quota_roots: QuotaRoots::default(),
             last_zxid: Zxid::ZERO,
             digest: 0,
+            digest_log: DigestLog::default(),
             data_size: 0,
         }
     }

@@ -20,6 +20,7 @@ mod catch_up;
 mod change;
 mod difference;
 mod digest;
+mod digest_log;
 mod ephemerals;
 mod index;
 mod load;

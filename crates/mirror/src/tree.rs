@@ -9,6 +9,7 @@ use outpost_wire::data::parent_path;
 use outpost_wire::{Acl, SessionId, Stat, StatPersisted, Zxid};
 
 use crate::acl_table::{self, AclTable};
+use crate::digest_log::DigestLog;
 use crate::ephemerals::{Ephemerals, owner_session};
 use crate::index::Index;
 use crate::quota::QuotaRoots;
@@ -47,6 +48,7 @@ pub struct Tree {
     pub(crate) quota_roots: QuotaRoots,
     pub(crate) last_zxid: Zxid,
     pub(crate) digest: u64,
+    pub(crate) digest_log: DigestLog,
     pub(crate) data_size: u64,
 }
 
@@ -93,6 +95,12 @@ impl Tree {
     /// Sum of the digests of all znodes outside `/zookeeper/`, to hold against the leader's.
     pub fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// Earlier digests by zxid, oldest first: those at zxids divisible by 128 since the tree was loaded, at most
+    /// 1024. None where digests are not compared.
+    pub fn digests(&self) -> impl Iterator<Item = (Zxid, u64)> + '_ {
+        self.digest_log.iter()
     }
 
     /// Number of znodes as ZooKeeper counts (metric `znode_count`): the root twice, so 5 at least.

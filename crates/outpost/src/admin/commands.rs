@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderValue};
-use outpost_wire::SessionId;
 use outpost_wire::membership::{Address, Endpoint, Member, Role};
+use outpost_wire::txn::DIGEST_VERSION;
+use outpost_wire::{SessionId, Zxid};
 use serde_json::{Map, Value, json};
 
 use super::http::{Answer, Asked};
@@ -328,16 +329,17 @@ fn set_trace_mask(service: &Service, asked: Asked<'_>) -> Result<Members, Refusa
     Ok(trace_mask(service))
 }
 
-/// The digest of the tree as it is now. A Java server lists those of earlier zxids too.
+/// Earlier digests of the tree.
 fn hash(report: &Report<'_>) -> Members {
-    let tree = report.tree();
-    members(json!({
-        "digests": [{
-            "zxid": tree.last_zxid.0,
-            "digest_version": 2,
-            "digest": tree.digest.cast_signed(),
-        }],
-    }))
+    let digest = |(zxid, digest): (Zxid, u64)| {
+        json!({
+            "zxid": zxid.0,
+            "digest_version": DIGEST_VERSION,
+            "digest": digest.cast_signed(),
+        })
+    };
+    let digests: Vec<Value> = report.digests().into_iter().map(digest).collect();
+    members(json!({ "digests": digests }))
 }
 
 fn leader(report: &Report<'_>) -> Members {
@@ -456,12 +458,14 @@ fn watches_by_path(report: &Report<'_>) -> Members {
     members(json!({ "path_to_session_ids": shown }))
 }
 
-/// Addresses are those of our own line in the ensemble's configuration; an observer needs none.
+/// Addresses are those of our own line; an observer needs none.
 fn zab_state(report: &Report<'_>) -> Members {
     let facts = report.facts();
     let (membership, link) = (report.membership(), report.link());
     let zxid = report.tree().last_zxid;
+    // A Java server knows its own line even where the ensemble does not list it.
     let own = membership.get(facts.server_id);
+    let own = own.or_else(|| facts.members.get(facts.server_id));
     let all = |port: fn(&Address) -> u16| match own {
         Some(own) => addresses(own, port),
         None => Value::Null,
@@ -481,7 +485,7 @@ fn zab_state(report: &Report<'_>) -> Members {
     }))
 }
 
-/// As much of Java's view of an address as does not depend on trying to reach it.
+/// Java's view of several addresses. Whether they can be reached is not tried: they are our own.
 fn addresses(own: &Member, port: fn(&Address) -> u16) -> Value {
     let each = own.addresses.iter();
     let all: Vec<String> = each
@@ -489,11 +493,17 @@ fn addresses(own: &Member, port: fn(&Address) -> u16) -> Value {
         .collect();
     let ports: Vec<u16> = own.addresses.iter().map(port).collect();
     let hosts: Vec<&str> = own.addresses.iter().map(|a| a.host.as_str()).collect();
+    let wildcards: Vec<String> = ports.iter().map(|port| format!("0.0.0.0:{port}")).collect();
     json!({
         "empty": all.is_empty(),
         "all_addresses": all,
+        "wildcard_addresses": wildcards,
         "all_ports": ports,
         "all_host_strings": hosts,
+        "reachable_address": all.first(),
+        "all_reachable_addresses": all,
+        "all_reachable_addresses_or_all": all,
+        "reachable_or_one": all.first(),
         "one": all.first(),
     })
 }

@@ -15,10 +15,20 @@ use super::commands::Refusal;
 use super::http::Asked;
 use crate::serve::auth::address_id;
 
+/// All that an ACL can give.
+const RIGHTS: [Perms; 5] = [
+    Perms::READ,
+    Perms::WRITE,
+    Perms::CREATE,
+    Perms::DELETE,
+    Perms::ADMIN,
+];
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl AdminServer {
-    /// Lets through whom the root's ACL gives a right, as a Java server does: any of the five suffices.
+    /// Lets through whom the root's ACL gives each of the five rights, as a Java server does since 3.9.4. Before,
+    /// any of them was enough (CVE-2025-58457).
     ///
     /// # Errors
     /// In a Java server's words: nobody is named, or is not who they say, or has no right.
@@ -35,7 +45,8 @@ impl AdminServer {
             root.map(|root| root.acl().to_vec()).unwrap_or_default()
         };
         let rules = self.service.clients.rules();
-        match outpost_mirror::allows(&acl, Perms::ALL, &ids, rules) {
+        let has = |right: &Perms| outpost_mirror::allows(&acl, *right, &ids, rules);
+        match RIGHTS.iter().all(has) {
             true => Ok(()),
             false => Err(Refusal::new(StatusCode::FORBIDDEN, "Not authorized")),
         }

@@ -387,6 +387,11 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// The tree's digest at earlier transactions.
+    pub fn digests(&self) -> Vec<(Zxid, u64)> {
+        self.service.mirror.read().digests().collect()
+    }
+
     /// Counters of the link.
     pub fn status(&self) -> &'a LinkStatus {
         self.service.link.status()

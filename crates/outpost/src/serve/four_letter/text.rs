@@ -276,13 +276,12 @@ fn expiry_sets<T>(
     }
 }
 
-/// The digest of the tree as it is now, under the zxid it belongs to. A Java server lists those of
-/// earlier zxids too.
+/// Earlier digests of the tree, under the zxids they belong to.
 fn hash(report: &Report<'_>) -> String {
-    let tree = report.tree();
     let mut text = Text::default();
-    let digest = tree.digest.cast_signed();
-    text.line(format_args!("{:x}: {digest}", tree.last_zxid.0));
+    for (zxid, digest) in report.digests() {
+        text.line(format_args!("{:x}: {}", zxid.0, digest.cast_signed()));
+    }
     text.0
 }
 
