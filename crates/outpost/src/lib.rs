@@ -309,7 +309,7 @@ impl Operators {
         ];
         for (listener, answerer) in servers.into_iter().flatten() {
             let stopped = stop.clone().cancelled_owned();
-            tasks.spawn(admin::http::serve(listener, answerer, idle, stopped));
+            tasks.spawn(admin::http::serve(listener, answerer, None, idle, stopped));
         }
         tasks.close();
         Operators { stop, tasks }

@@ -21,14 +21,19 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
 };
+use crate::tls::explain;
 
 /// How long to wait after accepting has failed, for instance because there are no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -73,6 +78,17 @@ impl<'a> Asked<'a> {
 pub struct Caller {
     /// Its address.
     pub address: SocketAddr,
+    /// The certificate that it has shown and that was found good; `None` without TLS, or where none was asked for.
+    pub certificate: Option<CertificateDer<'static>>,
+}
+
+/// How a port speaks TLS.
+#[derive(Clone)]
+pub struct Tls {
+    /// What the next connection is met with.
+    pub config: Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>,
+    /// Whether a connection that does not begin with a handshake is served without TLS.
+    pub plain_too: bool,
 }
 
 /// An answer.
@@ -151,6 +167,7 @@ pub type Answerer = dyn Fn(Asked<'_>) -> Answer + Send + Sync;
 pub async fn serve(
     listener: TcpListener,
     answerer: Arc<Answerer>,
+    tls: Option<Tls>,
     idle_timeout: Duration,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -164,8 +181,8 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, address, seat)) => {
-                let caller = Caller { address };
-                let connection = converse(stream, caller, Arc::clone(&answerer), idle_timeout);
+                let answerer = Arc::clone(&answerer);
+                let connection = meet(stream, address, tls.clone(), answerer, idle_timeout);
                 connections.spawn(async move {
                     connection.await;
                     drop(seat);
@@ -192,6 +209,59 @@ async fn accept(
         .map_err(io::Error::other)?;
     let (stream, address) = listener.accept().await?;
     Ok((stream, address, seat))
+}
+
+/// The first byte of a TLS handshake, which no HTTP request begins with.
+const HANDSHAKE: u8 = 0x16;
+
+/// One connection, with whatever it speaks.
+async fn meet(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    answerer: Arc<Answerer>,
+    patience: Duration,
+) {
+    let mut caller = Caller {
+        address,
+        certificate: None,
+    };
+    let met = tokio::time::timeout(patience, greet(stream, tls));
+    match met.await {
+        Ok(Ok(Met::Plain(stream))) => converse(stream, caller, answerer, patience).await,
+        Ok(Ok(Met::Tls(stream))) => {
+            let shown = stream.get_ref().1.peer_certificates();
+            let own = shown.and_then(|chain| chain.first());
+            caller.certificate = own.map(|own| own.clone().into_owned());
+            converse(stream, caller, answerer, patience).await;
+        }
+        Ok(Err(error)) => {
+            let why = explain::io(&error).unwrap_or_else(|| error.to_string());
+            tracing::debug!(%address, "an HTTPS connection failed: {why}");
+        }
+        Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
+    }
+}
+
+/// A connection that is ready for HTTP.
+enum Met {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+async fn greet(stream: TcpStream, tls: Option<Tls>) -> io::Result<Met> {
+    match tls {
+        Some(tls) if !tls.plain_too || begins_a_handshake(&stream).await? => {
+            let acceptor = TlsAcceptor::from((tls.config)());
+            Ok(Met::Tls(Box::new(acceptor.accept(stream).await?)))
+        }
+        _ => Ok(Met::Plain(stream)),
+    }
+}
+
+async fn begins_a_handshake(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? == 1 && first[0] == HANDSHAKE)
 }
 
 /// One request and its answer, within `patience`.
@@ -358,6 +428,7 @@ mod tests {
         let (headers, method) = (HeaderMap::new(), Method::GET);
         let caller = Caller {
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            certificate: None,
         };
         let asked = |query| Asked {
             method: &method,

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use outpost_sim::{EnsembleServer, ServerOptions, Uncommitted};
+use outpost_wire::files::snapshot::SnapshotItem;
+use outpost_wire::files::snapshot_file::SnapshotFileDecoder;
 use outpost_wire::proto::{ConnectRequest, ConnectResponse, CreateRequest};
 use outpost_wire::{Acl, OpCode, Reader, Record, SessionId, Writer, Zxid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -343,6 +345,96 @@ async fn a_lost_link_can_be_read_from_its_last_packets_and_from_what_became_of_t
     assert_eq!(metrics.value("outpost_link_reattach_seconds_count"), 1.0);
     assert_eq!(metrics.value("outpost_clients_kept_total"), 1.0);
     assert!(metrics.value("outpost_link_round_trip_seconds") > 0.0);
+    server.stop().await;
+    ensemble.stop().await;
+}
+
+/// Asks for a snapshot and reads the answer to its end: head and body, the chunks put together.
+async fn snapshot(server: &Server) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(server.admin).await.unwrap();
+    let request = "GET /commands/snapshot HTTP/1.1\r\nHost: h\r\nAuthorization: digest a:b\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    timeout(LIMIT, reading).await.unwrap().unwrap();
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
+    let (head, mut rest) = (
+        String::from_utf8(answer[..end].to_vec()).unwrap(),
+        &answer[end + 4..],
+    );
+    if !head.contains("Transfer-Encoding: chunked") {
+        return (head, rest.to_vec());
+    }
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n").unwrap();
+        let length = std::str::from_utf8(&rest[..line]).unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        body.extend_from_slice(&rest[line + 2..line + 2 + length]);
+        rest = &rest[line + 2 + length + 2..];
+        if length == 0 {
+            return (head, body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tree_of_any_size_is_given_as_a_snapshot_of_every_znode() {
+    let (ensemble, server) = attached("admin.rateLimiterIntervalInMS=0\n").await;
+    let mut client = Client::connect(server.clients).await;
+    let data = vec![7; 900_000];
+    // The first is one piece, with its size; the second is more than is encoded at once.
+    for (number, pieces) in [(0, false), (1, true)] {
+        for one in 0..if pieces { 12 } else { 1 } {
+            let path = format!("/{number}-{one}");
+            client
+                .ask(100 * number + one + 1, OpCode::Create, |writer| {
+                    let create = CreateRequest {
+                        path: path.as_str().into(),
+                        data: Some(&data),
+                        acl: Some(Acl::open()),
+                        flags: 0,
+                    };
+                    create.write(writer);
+                })
+                .await;
+        }
+        let (head, body) = snapshot(&server).await;
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        assert_eq!(
+            head.contains("Transfer-Encoding: chunked"),
+            pieces,
+            "{head}"
+        );
+        let head = head.to_lowercase();
+        assert_eq!(head.contains("snapshot_size: "), !pieces, "{head}");
+
+        let mut decoder = SnapshotFileDecoder::new(body.into(), 1 << 20).unwrap();
+        let mut znodes = 0;
+        loop {
+            match decoder.next().unwrap() {
+                SnapshotItem::End => break,
+                SnapshotItem::Node { .. } => znodes += 1,
+                _ => {}
+            }
+        }
+        let (zxid, count, digest) = {
+            let tree = server.service.mirror.read();
+            (tree.last_zxid(), tree.node_count(), tree.digest())
+        };
+        // ZooKeeper counts the root twice.
+        assert_eq!(znodes + 1, count);
+        let trailer = decoder.trailer().unwrap();
+        assert_eq!(trailer.last_zxid, Some(zxid));
+        assert_eq!(trailer.digest.unwrap().tree_digest, digest.cast_signed());
+        let told = head
+            .lines()
+            .find_map(|line| line.strip_prefix("last_zxid: "));
+        assert_eq!(told, Some(&*zxid.to_string()), "{head}");
+    }
     server.stop().await;
     ensemble.stop().await;
 }
