@@ -58,15 +58,25 @@ pub(crate) fn ask(
     stream.write_all(body).expect("it listens on");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("it answers");
-    let end = answer
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .expect("an end of the head");
+    parse(&answer).expect("an answer")
+}
+
+/// The answer to a plain question, if there is one.
+pub(crate) fn try_get(server: SocketAddr, path: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect_timeout(&server, LIMIT).ok()?;
+    stream.set_read_timeout(Some(LIMIT)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    parse(&answer)
+}
+
+fn parse(answer: &[u8]) -> Option<Answer> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Answer {
-        status: status.expect("a status"),
+    Some(Answer {
+        status: head.split(' ').nth(1)?.parse().ok()?,
         body: answer[end + 4..].to_vec(),
         head,
-    }
+    })
 }

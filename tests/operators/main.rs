@@ -2,12 +2,14 @@
 //! Outpost's snapshot, and the status page in a browser.
 //!
 //! Read on in `pair` (the two observers), `words` (four-letter words), `commands` (the admin server), `form` (when two
-//! answers count as the same in form), `snapshot` and `page`.
+//! answers count as the same in form), `snapshot`,
+//! `https` and `page`.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod commands;
 mod form;
 mod http;
+mod https;
 mod page;
 mod pair;
 mod snapshot;

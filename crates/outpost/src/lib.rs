@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::AdminServer;
-use crate::config::Config;
+use crate::config::{Config, Https};
 use crate::liveness::Liveness;
 use crate::readiness::Readiness;
 use crate::report::Facts;
@@ -54,6 +54,7 @@ use crate::serve::validate::Gate;
 use crate::serve::{ServeSettings, Service, Workers};
 use crate::stats::Stats;
 use crate::systemd::Supervisor;
+use crate::tls::ServerTls;
 
 /// First wait between two attempts at one learner master; later ones are longer.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -85,6 +86,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A key store or a trust store cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Store(#[from] tls::StoreError),
     /// A thread or a runtime cannot be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -96,6 +100,7 @@ pub struct Outpost {
     service: Arc<Service>,
     clients: Option<TcpListener>,
     admin: Option<TcpListener>,
+    admin_tls: Option<Arc<ServerTls>>,
     metrics: Option<TcpListener>,
     link_thread: JoinHandle<()>,
 }
@@ -106,6 +111,8 @@ impl Outpost {
     /// # Errors
     /// When a port is taken or a thread cannot be made.
     pub async fn build(config: Config) -> Result<Outpost, StartError> {
+        let admin_tls = config.tls.admin.as_ref().map(ServerTls::for_operators);
+        let admin_tls = admin_tls.transpose()?.map(Arc::new);
         let clients = match &config.clients.addr {
             Some(endpoint) => Some(bind("clientPort", endpoint, config.clients.backlog).await?),
             None => None,
@@ -126,6 +133,7 @@ impl Outpost {
             service,
             clients,
             admin,
+            admin_tls,
             metrics,
             link_thread: link.start(apply)?,
         })
@@ -162,12 +170,13 @@ impl Outpost {
             service,
             clients,
             admin,
+            admin_tls,
             metrics,
             link_thread,
         } = self;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let operators = Operators::start(&config, &service, admin, metrics);
+        let operators = Operators::start(&config, &service, admin.zip(Some(admin_tls)), metrics);
         let (workers, worker_threads) = Workers::start(config.workers.get(), &service)?;
         let workers = Arc::new(workers);
         match clients {
@@ -291,25 +300,35 @@ impl Operators {
     fn start(
         config: &Config,
         service: &Arc<Service>,
-        admin: Option<TcpListener>,
+        admin: Option<(TcpListener, Option<Arc<ServerTls>>)>,
         metrics: Option<TcpListener>,
     ) -> Operators {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let settings = config.admin.as_ref();
         let idle = settings.map_or(METRICS_IDLE_TIMEOUT, |admin| admin.idle_timeout);
-        let admin = admin.zip(settings.cloned()).map(|(listener, settings)| {
-            let server = Arc::new(AdminServer::new(Arc::clone(service), settings));
-            let stopped = stop.clone().cancelled_owned();
-            tasks.spawn(Arc::clone(&server).keep_history(stopped));
-            (listener, server.answerer())
-        });
+        let admin = admin
+            .zip(settings.cloned())
+            .map(|((listener, tls), settings)| {
+                let tls = tls.map(|tls| {
+                    let stopped = stop.clone().cancelled_owned();
+                    tasks.spawn(tls::handle::watch(vec![Arc::clone(&tls) as _], stopped));
+                    admin::http::Tls {
+                        config: Arc::new(move || tls.current()),
+                        plain_too: settings.https == Https::Beside,
+                    }
+                });
+                let server = Arc::new(AdminServer::new(Arc::clone(service), settings));
+                let stopped = stop.clone().cancelled_owned();
+                tasks.spawn(Arc::clone(&server).keep_history(stopped));
+                (listener, tls, server.answerer())
+            });
         let servers = [
             admin,
-            metrics.map(|listener| (listener, admin::metrics(Arc::clone(service)))),
+            metrics.map(|listener| (listener, None, admin::metrics(Arc::clone(service)))),
         ];
-        for (listener, answerer) in servers.into_iter().flatten() {
+        for (listener, tls, answerer) in servers.into_iter().flatten() {
             let stopped = stop.clone().cancelled_owned();
-            tasks.spawn(admin::http::serve(listener, answerer, None, idle, stopped));
+            tasks.spawn(admin::http::serve(listener, answerer, tls, idle, stopped));
         }
         tasks.close();
         Operators { stop, tasks }

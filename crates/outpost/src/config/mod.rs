@@ -33,10 +33,12 @@ use std::time::Duration;
 use outpost_wire::ServerId;
 use outpost_wire::membership::{Endpoint, Membership};
 
+pub use self::tls::{
+    ClientAuth, HostNames, Password, Store, StoreKind, Tls, TlsSettings, TlsVersion,
+};
 pub use findings::{Complaints, Finding, Place};
 use settings::Settings;
 pub use stated::Stated;
-pub use tls::{ClientAuth, HostNames, Password, Store, StoreKind, Tls, TlsSettings, TlsVersion};
 
 /// How a file is read; tests have files of their own.
 type ReadFile<'a> = dyn Fn(&Path) -> std::io::Result<Vec<u8>> + 'a;
@@ -324,6 +326,8 @@ pub struct Admin {
     pub command_url: String,
     /// `admin.idleTimeout`: how long a connection may be silent.
     pub idle_timeout: Duration,
+    /// `admin.forceHttps` and `admin.portUnification`.
+    pub https: Https,
     /// `admin.snapshot.enabled`: whether those who may are given the whole tree.
     pub snapshot_enabled: bool,
     /// `admin.restore.enabled`. Only the reason why nobody can restore depends on it.
@@ -332,6 +336,17 @@ pub struct Admin {
     pub rate_limit: Duration,
     /// `IPAuthenticationProvider.usexforwardedfor`: whether a proxy's word is taken for where a question comes from.
     pub forwarded_for: bool,
+}
+
+/// How the admin server speaks TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Https {
+    /// Not at all.
+    Off,
+    /// With those who begin with a handshake; plain HTTP with the others.
+    Beside,
+    /// With everybody.
+    Only,
 }
 
 /// A configuration, and what its owner should know about it.

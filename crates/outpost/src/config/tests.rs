@@ -450,7 +450,6 @@ fn what_would_lower_security_or_break_a_promise_is_refused_until_it_is_supported
         "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
         "authProvider.2=com.example.Tokens",
         "admin.forceHttps=true",
-        "admin.needClientAuth=true",
         "emulate353TTLNodes=true",
         "server.42=me:2888:3888:observer;2181;2281",
     ] {
@@ -846,4 +845,50 @@ fn the_manual_lists_every_key_and_what_is_done_about_it() {
         Verdict::Refused { .. } => (key.name, "refused"),
     });
     assert_eq!(documented, known.collect());
+}
+
+#[test]
+fn the_admin_server_speaks_tls_with_the_ensembles_stores_whether_or_not_the_ensemble_does() {
+    let stores =
+        "ssl.quorum.keyStore.location=/key.pem\nssl.quorum.trustStore.location=/trust.pem\n";
+    let config = |lines: &str| {
+        Setup::least_and(&format!("{stores}{lines}"))
+            .loaded()
+            .config
+    };
+    let quiet = config("sslQuorum=false");
+    assert_eq!(
+        (quiet.admin.unwrap().https, quiet.tls.admin),
+        (Https::Off, None)
+    );
+    let unified = config("admin.portUnification=true");
+    assert_eq!(unified.admin.unwrap().https, Https::Beside);
+    let tls = unified.tls.admin.unwrap();
+    assert_eq!(tls.client_auth, ClientAuth::None);
+    assert_eq!(tls.key_store.unwrap().location, Path::new("/key.pem"));
+    let forced =
+        config("admin.portUnification=true\nadmin.forceHttps=true\nadmin.needClientAuth=true");
+    assert_eq!(forced.admin.unwrap().https, Https::Only);
+    assert_eq!(forced.tls.admin.unwrap().client_auth, ClientAuth::Need);
+    let off = config("admin.enableServer=false\nadmin.forceHttps=true");
+    assert_eq!((off.admin, off.tls.admin), (None, None));
+
+    let warned = Setup::least_and("admin.needClientAuth=true").warnings();
+    assert!(
+        warned.contains("has no effect: neither admin.forceHttps"),
+        "{warned}"
+    );
+    let complaints = |lines: &str| Setup::least_and(lines).complaints();
+    let no_key = complaints("admin.portUnification=true");
+    assert!(
+        no_key.contains("admin.portUnification=true: needs ssl.quorum.keyStore"),
+        "{no_key}"
+    );
+    let no_trust = complaints(
+        "admin.forceHttps=true\nadmin.needClientAuth=true\nssl.quorum.keyStore.location=/key.pem",
+    );
+    assert!(
+        no_trust.contains("admin.needClientAuth=true: needs ssl.quorum.trustStore"),
+        "{no_trust}"
+    );
 }

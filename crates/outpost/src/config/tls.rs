@@ -15,6 +15,9 @@ pub struct Tls {
     pub clients: Option<TlsSettings>,
     /// `ssl.quorum.*`, if `sslQuorum=true`. Has a trust store.
     pub quorum: Option<TlsSettings>,
+    /// `ssl.quorum.*` towards operators, if the admin server speaks TLS. Has a key store, and a trust store where
+    /// client certificates are needed; none are asked for otherwise.
+    pub admin: Option<TlsSettings>,
 }
 
 /// What one side's TLS is made of.

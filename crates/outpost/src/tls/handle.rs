@@ -36,7 +36,7 @@ pub type ClientTls = InUse<TowardsServers>;
 
 /// Something made from stores, as it is now.
 pub struct InUse<T> {
-    /// `ssl` or `ssl.quorum`, as in the keys of the configuration.
+    /// `ssl` or `ssl.quorum`, as in the keys of the configuration; `admin` for the admin server's.
     family: &'static str,
     settings: TlsSettings,
     make: fn(&TlsSettings) -> Result<Made<T>, StoreError>,
@@ -228,14 +228,27 @@ impl ServerTls {
     /// # Errors
     /// When a store cannot be used, or is missing.
     pub fn for_clients(settings: &TlsSettings) -> Result<ServerTls, StoreError> {
-        InUse::start("ssl", settings, towards_clients)
+        InUse::start("ssl", settings, |settings| serving(settings, "ssl"))
+    }
+
+    /// Reads the stores of `ssl.quorum.*` for the admin server.
+    ///
+    /// # Errors
+    /// When a store cannot be used, or is missing.
+    pub fn for_operators(settings: &TlsSettings) -> Result<ServerTls, StoreError> {
+        InUse::start("admin", settings, |settings| {
+            serving(settings, "ssl.quorum")
+        })
     }
 }
 
-fn towards_clients(settings: &TlsSettings) -> Result<Made<ServerConfig>, StoreError> {
-    let missing = |what| StoreError::new(Path::new(what), "is not set");
+fn serving(settings: &TlsSettings, family: &str) -> Result<Made<ServerConfig>, StoreError> {
+    let missing = |what| {
+        let key = format!("{family}.{what}.location");
+        StoreError::new(Path::new(&key), "is not set")
+    };
     let key_store = settings.key_store.as_ref();
-    let key_store = key_store.ok_or_else(|| missing("ssl.keyStore.location"))?;
+    let key_store = key_store.ok_or_else(|| missing("keyStore"))?;
     let own = store::load_key(key_store)?;
     let expires = expiry(&own.chain);
     let unusable = |error: rustls::Error| unusable(key_store, &error);
@@ -245,7 +258,7 @@ fn towards_clients(settings: &TlsSettings) -> Result<Made<ServerConfig>, StoreEr
         .map_err(unusable)?;
     let builder = match (settings.client_auth, &settings.trust_store) {
         (ClientAuth::None, _) => builder.with_no_client_auth(),
-        (_, None) => return Err(missing("ssl.trustStore.location")),
+        (_, None) => return Err(missing("trustStore")),
         (auth, Some(store)) => {
             let required = auth == ClientAuth::Need;
             let trust = trust(store, &provider)?;

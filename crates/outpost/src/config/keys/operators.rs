@@ -1,9 +1,7 @@
 //! What operators see: admin server, metrics, logs.
 
-use super::{Key, NO, NO_JVM, NONE, honoured, ignored, refused};
+use super::{Key, NO, NO_JVM, NONE, honoured, ignored};
 
-const NEED_ADMIN_TLS: &str = "the admin server does not speak TLS yet; set it to false, or switch the admin \
-    server off with admin.enableServer=false";
 const LOGGING: &str = "Outpost logs to standard error; choose what with OUTPOST_LOG";
 
 /// The keys of this group.
@@ -15,13 +13,9 @@ pub(super) const KEYS: &[Key] = &[
     honoured("admin.serverPort"),
     honoured("admin.commandURL"),
     honoured("admin.idleTimeout"),
-    refused("admin.forceHttps", NO, NEED_ADMIN_TLS),
-    refused("admin.needClientAuth", NO, NEED_ADMIN_TLS),
-    ignored(
-        "admin.portUnification",
-        NO,
-        "the admin server does not speak TLS yet; plain HTTP is served as before",
-    ),
+    honoured("admin.forceHttps"),
+    honoured("admin.needClientAuth"),
+    honoured("admin.portUnification"),
     ignored(
         "admin.httpVersion",
         &["11"],

@@ -56,9 +56,10 @@ pub(super) fn config(
     let ensemble = ensemble(settings, members, frame_bytes_max);
     let auth = auth::auth(settings);
     let four_letter_words = operators::four_letter_words(settings, read_only_mode);
-    let admin = operators::admin(settings);
+    let https = operators::https(settings);
+    let admin = operators::admin(settings, https.0);
     let (metrics, metrics_required) = operators::metrics(settings);
-    let tls = tls::tls(settings);
+    let tls = tls::tls(settings, https);
     let workers = workers(settings);
     let hold = settings.millis("outpost.hold", 0);
     let link_timeout = link_timeout(settings, &ticks);

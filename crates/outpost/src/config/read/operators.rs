@@ -7,7 +7,7 @@ use outpost_wire::membership::{Endpoint, WILDCARD_HOST};
 
 use super::super::keys;
 use super::super::settings::{Setting, Settings};
-use super::super::{Admin, FourLetterWords};
+use super::super::{Admin, ClientAuth, FourLetterWords, Https};
 use super::words;
 
 const ADMIN_PORT: u16 = 8080;
@@ -48,8 +48,34 @@ fn unknown_word(word: &str) -> String {
     format!("{word} is no four-letter word of ZooKeeper{meant}")
 }
 
-pub(super) fn admin(settings: &mut Settings) -> Option<Admin> {
+/// `admin.needClientAuth` counts only where there is TLS, and that only where there is an admin server.
+pub(super) fn https(settings: &mut Settings) -> (Https, ClientAuth) {
     let enabled = settings.flag("admin.enableServer", true);
+    let force = settings.flag("admin.forceHttps", false);
+    let unified = settings.flag("admin.portUnification", false);
+    let https = match (enabled, force, unified) {
+        (true, true, _) => Https::Only,
+        (true, false, true) => Https::Beside,
+        _ => Https::Off,
+    };
+    let need = settings.flag("admin.needClientAuth", false);
+    if need
+        && enabled
+        && https == Https::Off
+        && let Some(setting) = settings.get("admin.needClientAuth")
+    {
+        let text = "has no effect: neither admin.forceHttps nor admin.portUnification is true";
+        settings.warn(&setting, text);
+    }
+    match need {
+        true => (https, ClientAuth::Need),
+        false => (https, ClientAuth::None),
+    }
+}
+
+pub(super) fn admin(settings: &mut Settings, https: Https) -> Option<Admin> {
+    let enabled = settings.get("admin.enableServer");
+    let enabled = enabled.is_none_or(|setting| !setting.value.eq_ignore_ascii_case("false"));
     let host = settings
         .host("admin.serverAddress")
         .unwrap_or(WILDCARD_HOST.to_owned());
@@ -67,6 +93,7 @@ pub(super) fn admin(settings: &mut Settings) -> Option<Admin> {
         addr: Endpoint::new(host, port),
         command_url: command_url.unwrap_or("/commands".to_owned()),
         idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(30)),
+        https,
         snapshot_enabled: settings.flag("admin.snapshot.enabled", true),
         restore_enabled: settings.flag("admin.restore.enabled", true),
         rate_limit: rate_limit.unwrap_or(Duration::from_secs(300)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::super::settings::{Setting, Settings};
 use super::super::{
-    ClientAuth, HostNames, Password, Secret, Store, StoreKind, Tls, TlsSettings, TlsVersion,
+    ClientAuth, HostNames, Https, Password, Secret, Store, StoreKind, Tls, TlsSettings, TlsVersion,
 };
 use super::words;
 use crate::tls::suites;
@@ -90,13 +90,26 @@ const QUORUM: Family = family!(
     true
 );
 
-/// Both sides.
-pub(super) fn tls(settings: &mut Settings) -> Tls {
+/// Both sides, and what the admin server makes of the ensemble's.
+pub(super) fn tls(settings: &mut Settings, (https, client_auth): (Https, ClientAuth)) -> Tls {
     let quorum = settings.flag("sslQuorum", false);
+    let (of_clients, of_quorum) = (read(settings, &CLIENTS), read(settings, &QUORUM));
+    // As `JettyAdminServer`: the stores are the ensemble's, whether or not it is spoken to with them.
+    let admin = TlsSettings {
+        client_auth,
+        ..of_quorum.clone()
+    };
+    if https != Https::Off {
+        admin_needs(settings, &admin);
+    } else if !quorum {
+        warn_of_idle_stores(settings, &QUORUM);
+    }
+    // The client port has no TLS yet.
+    warn_of_idle_stores(settings, &CLIENTS);
     Tls {
-        // The client port has no TLS yet.
-        clients: side(settings, &CLIENTS, false, clients_need),
-        quorum: side(settings, &QUORUM, quorum, quorum_needs),
+        clients: side(settings, &CLIENTS, of_clients, false, clients_need),
+        quorum: side(settings, &QUORUM, of_quorum, quorum, quorum_needs),
+        admin: (https != Https::Off).then_some(admin),
     }
 }
 
@@ -104,10 +117,10 @@ pub(super) fn tls(settings: &mut Settings) -> Tls {
 fn side(
     settings: &mut Settings,
     family: &Family,
+    tls: TlsSettings,
     enabled: bool,
     complete: fn(&mut Settings, &TlsSettings),
 ) -> Option<TlsSettings> {
-    let tls = read(settings, family);
     let promises = family.revocation.map(|key| revocation(settings, key));
     let promises = promises.into_iter().chain([supplier(settings, family)]);
     for (setting, text) in promises.flatten().collect::<Vec<_>>() {
@@ -117,10 +130,32 @@ fn side(
     }
     if enabled {
         complete(settings, &tls);
-    } else {
-        warn_of_idle_stores(settings, family);
     }
     enabled.then_some(tls)
+}
+
+/// Whoever serves operators needs a certificate, and must know whose to believe if it wants theirs.
+fn admin_needs(settings: &mut Settings, tls: &TlsSettings) {
+    let switch = ["admin.forceHttps", "admin.portUnification"];
+    let switched = switch.map(|key| settings.get(key).filter(|setting| is_true(&setting.value)));
+    let Some(setting) = switched.into_iter().flatten().next() else {
+        return;
+    };
+    if tls.key_store.is_none() {
+        let text = "needs ssl.quorum.keyStore.location: the certificate to show";
+        settings.complain(&setting, text);
+    }
+    if tls.trust_store.is_none()
+        && tls.client_auth == ClientAuth::Need
+        && let Some(setting) = settings.get("admin.needClientAuth")
+    {
+        let text = "needs ssl.quorum.trustStore.location: which client certificates to believe";
+        settings.complain(&setting, text);
+    }
+}
+
+fn is_true(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true")
 }
 
 fn warn_of_idle_stores(settings: &mut Settings, family: &Family) {
