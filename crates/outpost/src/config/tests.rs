@@ -859,17 +859,20 @@ fn the_admin_server_speaks_tls_with_the_ensembles_stores_whether_or_not_the_ense
     let quiet = config("sslQuorum=false");
     assert_eq!(
         (quiet.admin.unwrap().https, quiet.tls.admin),
-        (Https::Off, None)
+        (super::Https::Off, None)
     );
     let unified = config("admin.portUnification=true");
-    assert_eq!(unified.admin.unwrap().https, Https::Beside);
+    assert_eq!(unified.admin.unwrap().https, super::Https::Beside);
     let tls = unified.tls.admin.unwrap();
-    assert_eq!(tls.client_auth, ClientAuth::None);
+    assert_eq!(tls.client_auth, super::ClientAuth::None);
     assert_eq!(tls.key_store.unwrap().location, Path::new("/key.pem"));
     let forced =
         config("admin.portUnification=true\nadmin.forceHttps=true\nadmin.needClientAuth=true");
-    assert_eq!(forced.admin.unwrap().https, Https::Only);
-    assert_eq!(forced.tls.admin.unwrap().client_auth, ClientAuth::Need);
+    assert_eq!(forced.admin.unwrap().https, super::Https::Only);
+    assert_eq!(
+        forced.tls.admin.unwrap().client_auth,
+        super::ClientAuth::Need
+    );
     let off = config("admin.enableServer=false\nadmin.forceHttps=true");
     assert_eq!((off.admin, off.tls.admin), (None, None));
 
