@@ -10,7 +10,7 @@ use outpost_tests::{
 use outpost_wire::proto::CreateMode;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// One of the two.
 pub(crate) struct Side {
@@ -32,7 +32,7 @@ impl Side {
 pub(crate) struct Pair {
     pub(crate) java: Side,
     pub(crate) outpost: Side,
-    pub(crate) _ensemble: Ensemble,
+    pub(crate) ensemble: Ensemble,
 }
 
 impl Pair {
@@ -72,7 +72,7 @@ impl Pair {
         Pair {
             java,
             outpost,
-            _ensemble: ensemble,
+            ensemble,
         }
     }
 }

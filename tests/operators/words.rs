@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use outpost_tests::{four_letter, wait};
+
 use crate::form;
+use crate::http;
+use crate::pair::LIMIT;
 use crate::pair::Pair;
 
 /// Words whose answers have the same form line by line, in the same order.
@@ -48,6 +52,49 @@ fn every_word_is_answered_in_the_form_of_a_java_observer() {
         "== hash, Java\n{java}\n== hash, Outpost\n{outpost}"
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn without_a_leader_words_and_commands_answer_as_a_java_observers() {
+    let pair = Pair::start(&["outpost.hold=0"]);
+    for voter in pair.ensemble.servers() {
+        pair.ensemble.kill(voter.id);
+    }
+    const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
+    for side in [&pair.java, &pair.outpost] {
+        wait::until("the observer to see that there is no leader", LIMIT, || {
+            let answer = four_letter::ask(side.observer.client_address(), "srvr").ok()?;
+            answer.starts_with(NOT_SERVING).then_some(())
+        });
+    }
+    let told = [&pair.java, &pair.outpost].map(|side| {
+        let mut told = String::new();
+        for word in SAME.iter().chain(&["mntr"]).filter(|word| **word != "envi") {
+            told.push_str(&format!("{word}: {}\n", side.word(word)));
+        }
+        for command in [
+            "srvr", "ruok", "isro", "conf", "watches", "lead", "icfg", "gtmk", "nope",
+        ] {
+            let answer = http::get(side.admin, &format!("/commands/{command}"), &[]);
+            told.push_str(&format!("{command}: {} {}\n", answer.status, answer.text()));
+        }
+        told
+    });
+    assert_eq!(told[0], told[1]);
+}
+
+#[test]
+fn a_trace_mask_is_set_and_told_and_words_are_answered_only_if_they_are_listed() {
+    let pair = Pair::start(&["4lw.commands.whitelist=stmk, gtmk ,mntr"]);
+    let told = [&pair.java, &pair.outpost].map(|side| {
+        let set = four_letter::ask(side.observer.client_address(), "stmk\0\0\0\0\0\0\u{1}\u{2}");
+        let words = ["gtmk", "ruok", "srst", "srvx"];
+        let told = words.map(|word| four_letter::ask(side.observer.client_address(), word).ok());
+        let srvr = form_of(&side.word("srvr"), false);
+        (set.ok(), told, srvr)
+    });
+    assert_eq!(told[0], told[1]);
+    assert_eq!(told[0].0.as_deref(), Some("258"));
 }
 
 fn form_of(text: &str, is_set: bool) -> String {

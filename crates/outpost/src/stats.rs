@@ -80,6 +80,10 @@ pub struct Stats {
     closed: [AtomicU64; Cause::ALL.len()],
     /// Connections closed before they had a session.
     pub sessionless_expired: AtomicU64,
+    /// Snapshots refused to an operator because there was one not long ago.
+    pub snapshots_limited: AtomicU64,
+    /// Snapshots for an operator that came to nothing.
+    pub snapshots_failed: AtomicU64,
     /// Sessions whose connection was silent for a whole timeout.
     pub stale_expired: AtomicU64,
 }
@@ -106,6 +110,8 @@ impl Stats {
             outbox_overflows: AtomicU64::new(0),
             closed: Default::default(),
             sessionless_expired: AtomicU64::new(0),
+            snapshots_limited: AtomicU64::new(0),
+            snapshots_failed: AtomicU64::new(0),
             stale_expired: AtomicU64::new(0),
         }
     }

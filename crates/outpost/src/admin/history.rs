@@ -4,6 +4,7 @@
 //! Bounded: so many samples, and two figures for each connection there is.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outpost_forward::status::LinkState;
@@ -106,23 +107,28 @@ impl History {
 
     /// Takes a sample; to be called every [`SAMPLE_EVERY`].
     pub(super) fn sample(&self, service: &Service) {
-        let sample = look(service);
+        if self.keep(look(service)) {
+            self.keep_counts(count(service));
+        }
+    }
+
+    /// Whether counts are due too.
+    fn keep(&self, sample: Sample) -> bool {
         let mut kept = self.0.lock();
         if kept.samples.len() == SAMPLES_MAX {
             kept.samples.pop_front();
         }
         kept.samples.push_back(sample);
         kept.taken += 1;
-        let due = kept.taken % COUNT_EVERY == 1;
-        drop(kept);
-        if due {
-            let counts = count(service);
-            let mut kept = self.0.lock();
-            if kept.counts.len() == 2 {
-                kept.counts.pop_front();
-            }
-            kept.counts.push_back(counts);
+        kept.taken % COUNT_EVERY == 1
+    }
+
+    fn keep_counts(&self, counts: Counts) {
+        let mut kept = self.0.lock();
+        if kept.counts.len() == 2 {
+            kept.counts.pop_front();
         }
+        kept.counts.push_back(counts);
     }
 
     /// The samples, oldest first, and one of this moment.
@@ -162,9 +168,73 @@ fn look(service: &Service) -> Sample {
 
 fn count(service: &Service) -> Counts {
     let clients = service.clients.all();
-    let count = |client: &std::sync::Arc<Client>| (client.origin.0, Count::of(client));
+    let count = |client: &Arc<Client>| (client.origin.0, Count::of(client));
     Counts {
         at: Instant::now(),
         by_origin: clients.iter().map(count).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(at: Instant, requests: u64) -> Counts {
+        let count = Count {
+            requests,
+            bytes: 10 * requests,
+        };
+        Counts {
+            at,
+            by_origin: [(1, count)].into(),
+        }
+    }
+
+    #[test]
+    fn p6_ten_minutes_are_kept_and_counts_are_due_every_ten_seconds() {
+        let history = History::new();
+        let at = Instant::now();
+        let mut due = 0;
+        for received in 0..2 * SAMPLES_MAX as u64 {
+            let sample = Sample {
+                at,
+                standing: Standing::Attached,
+                lag: Duration::ZERO,
+                received,
+            };
+            due += u64::from(history.keep(sample));
+        }
+        let kept = history.0.lock();
+        assert_eq!(
+            (kept.samples.len(), kept.samples.capacity() < 2048),
+            (SAMPLES_MAX, true)
+        );
+        assert_eq!(
+            kept.samples[0].received, SAMPLES_MAX as u64,
+            "the oldest went"
+        );
+        assert_eq!(due, 2 * SAMPLES_MAX as u64 / COUNT_EVERY);
+    }
+
+    #[test]
+    fn what_is_asked_now_is_counted_from_the_older_of_two_counts_and_from_nothing_for_newcomers() {
+        let history = History::new();
+        assert!(history.earlier([1].into_iter()).is_none());
+        let began = Instant::now();
+        for (seconds, requests) in [(0, 5), (10, 7), (20, 12)] {
+            let at = began + Duration::from_secs(seconds);
+            history.keep_counts(counts(at, requests));
+        }
+        let (_, earlier) = history.earlier([1, 2].into_iter()).unwrap();
+        assert_eq!(earlier[0].requests, 7);
+        assert_eq!(earlier[1], Count::default());
+        let now = counts(began, 12).by_origin[&1];
+        assert_eq!(now.since(earlier[0]).requests, 5);
+        let reset = Count::default().since(earlier[0]);
+        assert_eq!(
+            reset,
+            Count::default(),
+            "figures that were reset count from zero"
+        );
     }
 }

@@ -42,7 +42,7 @@ pub struct AdminServer {
     service: Arc<Service>,
     settings: Admin,
     history: History,
-    snapshots: Snapshots,
+    snapshots: Arc<Snapshots>,
 }
 
 /// Answers what is asked on the metrics port.
@@ -60,7 +60,7 @@ impl AdminServer {
         AdminServer {
             service,
             history: History::new(),
-            snapshots: Snapshots::new(settings.rate_limit),
+            snapshots: Arc::new(Snapshots::new(settings.rate_limit)),
             settings,
         }
     }

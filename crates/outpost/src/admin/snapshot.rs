@@ -8,13 +8,14 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bstr::BStr;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
-use outpost_mirror::{Mirror, Tree, TreeWalk, Walked};
+use outpost_mirror::{Tree, TreeWalk, Walked};
 use outpost_wire::StatPersisted;
 use outpost_wire::files::snapshot_file::{SnapshotDigest, SnapshotFileEncoder, SnapshotTrailer};
 use outpost_wire::txn::DIGEST_VERSION;
@@ -24,6 +25,8 @@ use tokio::sync::mpsc;
 use super::AdminServer;
 use super::commands::Refusal;
 use super::http::{Answer, Asked, Content};
+use crate::serve::service::Service;
+use crate::stats::Stats;
 
 /// Bytes that are encoded under one lock of the tree, and so belong to one moment.
 const FIRST_PIECE_BYTES: usize = 8 << 20;
@@ -71,9 +74,10 @@ impl Snapshots {
         Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, &text))
     }
 
-    /// The last one came to nothing.
-    fn forget(&self) {
+    /// The last one came to nothing: another may be asked for at once.
+    fn forget(&self, stats: &Stats) {
         *self.last.lock() = None;
+        stats.snapshots_failed.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -90,7 +94,10 @@ pub(super) fn snapshot(server: &AdminServer, asked: Asked<'_>) -> Result<Answer,
             "it writes no snapshot to a disk of its own; take the stream",
         ));
     }
-    server.snapshots.admit()?;
+    let stats = &server.service.stats;
+    server.snapshots.admit().inspect_err(|_| {
+        stats.snapshots_limited.fetch_add(1, Ordering::Relaxed);
+    })?;
     let mirror = &server.service.mirror;
     let (zxid, first) = {
         let tree = mirror.read();
@@ -103,11 +110,11 @@ pub(super) fn snapshot(server: &AdminServer, asked: Asked<'_>) -> Result<Answer,
             whole(Content::Whole(bytes)).with(SNAPSHOT_SIZE, size)
         }
         Ok((bytes, Some(making))) => {
-            let pieces = stream(Arc::clone(mirror), bytes, making);
-            whole(Content::Pieces(pieces))
+            let (service, snapshots) = (Arc::clone(&server.service), Arc::clone(&server.snapshots));
+            whole(Content::Pieces(stream(service, snapshots, bytes, making)))
         }
         Err(broken) => {
-            server.snapshots.forget();
+            server.snapshots.forget(&server.service.stats);
             let text = broken.to_string();
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, &text));
         }
@@ -121,7 +128,12 @@ fn whole(content: Content) -> Answer {
 }
 
 /// Sends the rest behind `first`, as fast as the client takes it.
-fn stream(mirror: Arc<Mirror>, first: Bytes, making: Making) -> mpsc::Receiver<io::Result<Bytes>> {
+fn stream(
+    service: Arc<Service>,
+    snapshots: Arc<Snapshots>,
+    first: Bytes,
+    making: Making,
+) -> mpsc::Receiver<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
         let mut next = Ok((first, Some(making)));
@@ -130,6 +142,7 @@ fn stream(mirror: Arc<Mirror>, first: Bytes, making: Making) -> mpsc::Receiver<i
                 Ok((bytes, rest)) => (Ok(bytes), rest),
                 Err(broken) => {
                     tracing::warn!("a snapshot for an operator is broken off: {broken}");
+                    snapshots.forget(&service.stats);
                     (Err(io::Error::other(broken)), None)
                 }
             };
@@ -137,7 +150,7 @@ fn stream(mirror: Arc<Mirror>, first: Bytes, making: Making) -> mpsc::Receiver<i
                 // Everything is said, or nobody listens any more.
                 return;
             };
-            next = making.piece(&mirror.read(), PIECE_BYTES);
+            next = making.piece(&service.mirror.read(), PIECE_BYTES);
         }
     });
     receiver

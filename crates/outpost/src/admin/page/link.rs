@@ -132,7 +132,7 @@ fn facts(report: &Report<'_>, link: &LinkReport) -> Vec<Fact> {
     }
     facts.push((
         "Applied",
-        report.tree().last_zxid.to_string(),
+        report.status().applied_zxid().to_string(),
         format!("leader at {}", link.leader_zxid),
     ));
     facts
