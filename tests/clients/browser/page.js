@@ -177,6 +177,7 @@ async function main() {
 
     // The server goes: what is shown is called old, and by words.
     await live.locator('#live', { hasText: 'No answer from Outpost.' }).waitFor();
+    await inspect(live, 'a page without its server');
     await shoot(live, 'gone');
     await close(live);
   } finally {
