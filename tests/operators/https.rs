@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outpost_tests::observer::outpost_binary;
 use outpost_tests::run_dir::RunDir;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -156,4 +158,20 @@ fn a_forced_port_speaks_https_alone_and_serves_only_who_has_a_certificate_where_
         assert!(ask(side.admin, strangers.client(true)).is_err(), "{who:?}");
         assert!(!answers_plainly(side), "{who:?}");
     }
+    // A health check has the same configuration, and with it the certificate.
+    let mut health = Command::new(outpost_binary());
+    health.arg("health").arg(pair.outpost.observer.config());
+    let output = health.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.starts_with("ready"),
+        "{output:?}"
+    );
+    fs::write(stores.path("server.pem"), strangers.issue("server")).unwrap();
+    let output = health.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("no answer from"),
+        "{output:?}"
+    );
 }

@@ -7,11 +7,16 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueHint;
-use outpost::config::Config;
+use outpost::config::{Config, Https};
+use outpost::tls::explain;
+use outpost::tls::own::towards_ourselves;
 use outpost_wire::ServerId;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::terminal::{Terminal, complain};
 use crate::{EXIT_CONFIG, EXIT_FAILED};
@@ -30,7 +35,7 @@ Examples:
   outpost health                            the one at port 8080 of this machine
   outpost health --live --timeout 1
   outpost health http://10.1.2.3:8080/ready
-  outpost health /etc/outpost/zoo.cfg       at the port that its configuration names
+  outpost health /etc/outpost/zoo.cfg       at the port that its configuration names, over TLS if need be
 
 In a Dockerfile: HEALTHCHECK CMD [\"outpost\", \"health\"]
 
@@ -60,11 +65,13 @@ pub(crate) struct Options {
 }
 
 /// One question to one server.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Question {
     host: String,
     port: u16,
     path: String,
+    /// What to speak TLS with, where the server speaks nothing else.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// Asks, prints the answer, and says it with the exit code.
@@ -100,7 +107,9 @@ fn question(
 ) -> Result<Question, String> {
     match options.target.as_deref() {
         Some(url) if url.starts_with("http://") => of_url(url, path),
-        Some(url) if url.contains("://") => Err(format!("{url}: only http:// is spoken here")),
+        Some(url) if url.contains("://") => Err(format!(
+            "{url}: only http:// is spoken here; over https:// ask with the observer's configuration file"
+        )),
         Some(file) => of_file(Path::new(file), options.id.map(ServerId), path),
         None => of_environment(path, env),
     }
@@ -124,6 +133,7 @@ fn of_url(url: &str, path: &str) -> Result<Question, String> {
             host: host.to_owned(),
             port,
             path: asked.to_owned(),
+            tls: None,
         }),
         _ => Err(format!("{url}: not of the form http://HOST:PORT/PATH")),
     }
@@ -138,6 +148,12 @@ fn of_file(file: &Path, id: Option<ServerId>, path: &str) -> Result<Question, St
             file.display()
         ));
     };
+    let forced = loaded
+        .config
+        .tls
+        .admin
+        .filter(|_| admin.https == Https::Only);
+    let tls = forced.as_ref().map(towards_ourselves).transpose();
     let wildcard = admin.addr.is_wildcard();
     Ok(Question {
         host: if wildcard {
@@ -147,6 +163,7 @@ fn of_file(file: &Path, id: Option<ServerId>, path: &str) -> Result<Question, St
         },
         port: admin.addr.port,
         path: path.to_owned(),
+        tls: tls.map_err(|error| error.to_string())?,
     })
 }
 
@@ -164,6 +181,7 @@ fn of_environment(path: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Qu
         host: host.unwrap_or_else(loopback),
         port,
         path: path.to_owned(),
+        tls: None,
     })
 }
 
@@ -176,28 +194,91 @@ fn loopback() -> String {
 fn ask(question: &Question, patience: Duration) -> io::Result<(u16, String)> {
     let deadline = Instant::now() + patience;
     let mut stream = connect(question, deadline)?;
-    let Question { host, port, path } = question;
+    let Question {
+        host, port, path, ..
+    } = question;
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: outpost-health\r\nConnection: close\r\n\r\n"
     );
-    stream.set_write_timeout(Some(left(deadline)?))?;
-    stream.write_all(request.as_bytes())?;
+    // Also for the answers of a handshake.
+    stream.socket().set_read_timeout(Some(left(deadline)?))?;
+    stream.socket().set_write_timeout(Some(left(deadline)?))?;
+    stream
+        .write_all(request.as_bytes())
+        .map_err(|error| explained(&error))?;
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
     while (answer.len() as u64) < ANSWER_BYTES_MAX {
-        stream.set_read_timeout(Some(left(deadline)?))?;
+        stream.socket().set_read_timeout(Some(left(deadline)?))?;
         match stream.read(&mut chunk) {
             Ok(0) => break,
             Ok(read) => answer.extend_from_slice(&chunk[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(late()),
-            Err(error) => return Err(error),
+            Err(error) => return Err(explained(&error)),
         }
     }
     parse(&String::from_utf8_lossy(&answer))
 }
 
-fn connect(question: &Question, deadline: Instant) -> io::Result<TcpStream> {
+/// Why TLS did not come about, where that is the reason.
+fn explained(error: &io::Error) -> io::Error {
+    let text = explain::io(error).unwrap_or_else(|| error.to_string());
+    io::Error::new(error.kind(), text)
+}
+
+/// A connection to the admin server.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(into),
+            Stream::Tls(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+fn connect(question: &Question, deadline: Instant) -> io::Result<Stream> {
+    let socket = connect_socket(question, deadline)?;
+    let Some(tls) = &question.tls else {
+        return Ok(Stream::Plain(socket));
+    };
+    // Whose certificate it is decides, not its name.
+    let name = ServerName::from(socket.peer_addr()?.ip());
+    let connection = ClientConnection::new(Arc::clone(tls), name).map_err(io::Error::other)?;
+    Ok(Stream::Tls(Box::new(StreamOwned::new(connection, socket))))
+}
+
+fn connect_socket(question: &Question, deadline: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (question.host.as_str(), question.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, left(deadline)?) {
@@ -238,12 +319,16 @@ fn parse(answer: &str) -> io::Result<(u16, String)> {
 mod tests {
     use super::*;
 
-    fn question(host: &str, port: u16, path: &str) -> Question {
-        Question {
-            host: host.to_owned(),
-            port,
-            path: path.to_owned(),
-        }
+    type Plain = (String, u16, String);
+
+    fn question(host: &str, port: u16, path: &str) -> Plain {
+        (host.to_owned(), port, path.to_owned())
+    }
+
+    fn plain(question: Result<Question, String>) -> Result<Plain, String> {
+        let question = question?;
+        assert!(question.tls.is_none());
+        Ok((question.host, question.port, question.path))
     }
 
     #[test]
@@ -255,7 +340,7 @@ mod tests {
             ("http://[::1]:81", question("::1", 81, "/ready")),
             ("http://[::1]/live", question("::1", 8080, "/live")),
         ] {
-            assert_eq!(of_url(url, "/ready"), Ok(expected), "{url}");
+            assert_eq!(plain(of_url(url, "/ready")), Ok(expected), "{url}");
         }
         for url in ["http://", "http://:81", "http://zk9:high", "http://zk9/a b"] {
             assert!(of_url(url, "/ready").is_err(), "{url}");
@@ -271,7 +356,7 @@ mod tests {
             }
         };
         assert_eq!(
-            of_environment("/ready", &env(&[])),
+            plain(of_environment("/ready", &env(&[]))),
             Ok(question("localhost", 8080, "/ready"))
         );
         let set = &[
@@ -279,7 +364,7 @@ mod tests {
             ("OUTPOST_ADMIN_SERVERADDRESS", "10.0.0.7"),
         ];
         assert_eq!(
-            of_environment("/live", &env(set)),
+            plain(of_environment("/live", &env(set))),
             Ok(question("10.0.0.7", 81, "/live"))
         );
         assert!(of_environment("/live", &env(&[("OUTPOST_ADMIN_SERVERPORT", "x")])).is_err());

@@ -196,8 +196,9 @@ fn urls(outpost: &Outpost) -> Vec<(&'static str, String)> {
     let metrics = outpost.metrics_address();
     let metrics = metrics.map(|address| ("metrics", format!("http://{address}/metrics")));
     let commands = outpost.admin_address();
+    let page = commands.map(|address| ("status page", format!("http://{address}/")));
     let commands = commands.map(|address| ("commands", format!("http://{address}/commands")));
-    metrics.into_iter().chain(commands).collect()
+    page.into_iter().chain(metrics).chain(commands).collect()
 }
 
 /// A directory that goes with its owner.

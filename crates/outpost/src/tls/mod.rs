@@ -7,12 +7,13 @@
 //!
 //! Nothing here opens a connection. Read on in `store` (files to key and certificates: `pem`, `pkcs12`, `jks`),
 //! `trust` (who is believed), `host_names` (is this certificate made out for that host?), `handle` (what is in use
-//! now) and `explain` (a failure in words that say what to do).
+//! now), `own` (a server of the same stores) and `explain` (a failure in words that say what to do).
 
 pub mod explain;
 pub mod handle;
 pub mod host_names;
 mod jks;
+pub mod own;
 mod pem;
 mod pkcs12;
 pub mod store;
