@@ -383,7 +383,8 @@ async fn snapshot(server: &Server) -> (String, Vec<u8>) {
 
 #[tokio::test]
 async fn a_tree_of_any_size_is_given_as_a_snapshot_of_every_znode() {
-    let (ensemble, server) = attached("admin.rateLimiterIntervalInMS=0\n").await;
+    let (ensemble, server) =
+        attached("admin.rateLimiterIntervalInMS=0\nadmin.idleTimeout=2000\n").await;
     let mut client = Client::connect(server.clients).await;
     let data = vec![7; 900_000];
     // The first is one piece, with its size; the second is more than is encoded at once.
@@ -435,6 +436,13 @@ async fn a_tree_of_any_size_is_given_as_a_snapshot_of_every_znode() {
             .find_map(|line| line.strip_prefix("last_zxid: "));
         assert_eq!(told, Some(&*zxid.to_string()), "{head}");
     }
+    // Whoever asks and does not read is cut off, and does not keep the process alive (P6).
+    let mut lazy = TcpStream::connect(server.admin).await.unwrap();
+    let request = "GET /commands/snapshot HTTP/1.1\r\nHost: h\r\nAuthorization: digest a:b\r\n\r\n";
+    lazy.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    lazy.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
     server.stop().await;
     ensemble.stop().await;
 }

@@ -1,5 +1,6 @@
 //! The first thing to know: whom this mirror follows, since when and how closely; and how links were lost.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use outpost_forward::losses::{LossReport, Outcome};
@@ -123,6 +124,11 @@ fn facts(report: &Report<'_>, link: &LinkReport) -> Vec<Fact> {
             false => String::new(),
         };
         facts.push(("Without a link for", words::duration(detached), more));
+    }
+    if link.loading {
+        let znodes = report.status().snapshot_nodes.load(Ordering::Relaxed);
+        let znodes = words::counted(znodes, "znode", "znodes");
+        facts.push(("Snapshot", znodes, "received so far".to_owned()));
     }
     let behind = words::counted(link.lag_zxids, "transaction", "transactions");
     facts.push(("Behind the leader", words::duration(link.lag), behind));
