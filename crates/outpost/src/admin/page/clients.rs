@@ -1,5 +1,6 @@
 //! Who is served, how much, and who asks most.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,15 +123,46 @@ pub(super) fn talkers(html: &mut Html, service: &Service, history: &History) {
         put!(html, "<p>Nobody is connected.</p></section>\n");
         return;
     }
-    by_address(html, &talkers, time);
-    talkers.sort_by_key(|talker| std::cmp::Reverse(weight(talker.now, talker.all)));
+    let totals = Totals::of(&talkers);
+    by_address(html, &talkers, &totals, time);
+    let part = |talker: &Talker| share(talker.now, talker.all, &totals);
+    talkers.sort_by(|one, other| busier(part(one), part(other)));
     by_connection(html, &talkers, time);
     put!(html, "</section>\n");
 }
 
-/// Who asks most now comes first, then who has asked most.
-fn weight(now: Count, all: Count) -> (u64, u64, u64) {
-    (now.requests, now.bytes, all.requests)
+/// How much of everything one does: the larger of the shares in requests and in bytes lately, then since it came.
+fn share(now: Count, all: Count, of: &Totals) -> (f64, f64) {
+    let part = |one: Count, whole: Count| {
+        let part = |one: u64, whole: u64| one as f64 / whole.max(1) as f64;
+        part(one.requests, whole.requests).max(part(one.bytes, whole.bytes))
+    };
+    (part(now, of.now), part(all, of.all))
+}
+
+/// What all do together.
+struct Totals {
+    all: Count,
+    now: Count,
+}
+
+impl Totals {
+    fn of(talkers: &[Talker]) -> Totals {
+        let sum = |count: fn(&Talker) -> Count| {
+            let counts = talkers.iter().map(count);
+            counts.fold(Count::default(), Count::plus)
+        };
+        Totals {
+            all: sum(|talker| talker.all),
+            now: sum(|talker| talker.now),
+        }
+    }
+}
+
+/// The larger one first.
+fn busier(one: (f64, f64), other: (f64, f64)) -> Ordering {
+    let lately = other.0.total_cmp(&one.0);
+    lately.then(other.1.total_cmp(&one.1))
 }
 
 fn head(html: &mut Html, id: &str, caption: &str) {
@@ -158,7 +190,7 @@ fn rates(html: &mut Html, now: Count, all: Count, time: Duration) {
 const RATES: &str = "<th scope=\"col\" class=\"n\">Requests/s</th><th scope=\"col\" class=\"n\">Traffic</th>\
     <th scope=\"col\" class=\"n\">Requests</th><th scope=\"col\" class=\"n\">Bytes</th>";
 
-fn by_address(html: &mut Html, talkers: &[Talker], time: Duration) {
+fn by_address(html: &mut Html, talkers: &[Talker], totals: &Totals, time: Duration) {
     let mut addresses: HashMap<_, (u64, Count, Count)> = HashMap::new();
     for talker in talkers {
         let address = talker.client.peer.ip().to_canonical();
@@ -168,7 +200,8 @@ fn by_address(html: &mut Html, talkers: &[Talker], time: Duration) {
         *now = now.plus(talker.now);
     }
     let mut addresses: Vec<_> = addresses.into_iter().collect();
-    addresses.sort_by_key(|(_, (_, all, now))| std::cmp::Reverse(weight(*now, *all)));
+    let part = |of: &(u64, Count, Count)| share(of.2, of.1, totals);
+    addresses.sort_by(|one, other| busier(part(&one.1), part(&other.1)));
     let of = caption("Addresses", addresses.len(), time);
     head(html, "by-address", &of);
     put!(
@@ -231,4 +264,25 @@ fn caption(what: &str, number: usize, time: Duration) -> String {
         "{what}, {which}; rates over the last {}",
         words::duration(time)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_takes_the_largest_part_of_requests_or_of_bytes_is_the_busiest() {
+        let count = |requests, bytes| Count { requests, bytes };
+        let of = Totals {
+            all: count(1000, 100_000),
+            now: count(100, 10_000),
+        };
+        let many = share(count(90, 100), count(100, 100), &of);
+        let large = share(count(5, 9_500), count(5, 9_500), &of);
+        let neither = share(count(5, 400), count(895, 90_400), &of);
+        let quiet = share(count(0, 0), count(0, 0), &of);
+        let mut all = [quiet, neither, many, large];
+        all.sort_by(|one, other| busier(*one, *other));
+        assert_eq!(all, [large, many, neither, quiet]);
+    }
 }
