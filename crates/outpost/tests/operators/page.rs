@@ -1,6 +1,11 @@
 //! The status page, as text: what a browser makes of it is looked at in `tests/browser`.
 
-use crate::server::{NOBODY, Server, exchange};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::attached::attached;
+use crate::server::{LIMIT, NOBODY, Server, exchange};
 
 async fn page(server: &Server, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n");
@@ -67,4 +72,48 @@ async fn the_page_shows_settings_with_their_places_without_secrets_and_never_as_
     assert!(row.contains("no effect here"), "{row}");
     assert!(body.contains("<td>default <small>"), "{body}");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn the_first_word_says_what_clients_have_of_this_server() {
+    for (lines, word, ready) in [
+        ("outpost.hold=60000\n", "Holding", "Ready for new clients."),
+        (
+            "outpost.hold=0\nreadonlymode.enabled=true\n",
+            "Read-only",
+            "Not ready for new clients: not attached to the ensemble.",
+        ),
+        (
+            "outpost.hold=0\n",
+            "Detached",
+            "Not ready for new clients: not attached to the ensemble.",
+        ),
+    ] {
+        let (ensemble, server) = attached(lines).await;
+        let body = page(&server, "/").await;
+        assert!(
+            body.contains("<strong>Attached</strong> Follows server "),
+            "{body}"
+        );
+        ensemble.stop().await;
+        let asking = async {
+            loop {
+                let body = page(&server, "/").await;
+                if body.contains(&format!("<strong>{word}</strong>")) {
+                    return body;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let body = timeout(LIMIT, asking).await.unwrap();
+        assert!(
+            body.contains(ready) && body.contains("<td>not yet</td>"),
+            "{body}"
+        );
+        assert!(
+            body.contains(&format!("<title>{word} · Outpost ")),
+            "{body}"
+        );
+        server.stop().await;
+    }
 }
