@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::http::{Answer, Asked};
 use super::{AdminServer, json, link, snapshot};
-use crate::metrics::{self, Shown};
+use crate::metrics::Shown;
 use crate::report::{ConnectionReport, NOT_SERVING, Report, java, process};
 use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
@@ -352,12 +352,15 @@ fn leader(report: &Report<'_>) -> Members {
 }
 
 fn monitor(report: &Report<'_>) -> Members {
-    metrics::monitor(&report.picture(), report.facts())
+    report
+        .monitor()
         .into_iter()
         .map(|(key, shown)| {
             let value = match shown {
                 Shown::Text(text) => text.into(),
                 Shown::Whole(value) => value.into(),
+                // As Jackson writes what JSON has no number for.
+                Shown::Real(value) if !value.is_finite() => java::double(value).into(),
                 Shown::Real(value) => value.into(),
             };
             (key, value)

@@ -77,6 +77,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// Where Prometheus finds the metrics; `None` if another provider is configured.
     pub metrics: Option<Endpoint>,
+    /// Whether `metricsProvider.className` names Prometheus' provider, so that `mntr` shows its samples.
+    pub monitor_as_prometheus: bool,
     /// Whether the configuration names the provider or its port, so that a port that is taken is a mistake.
     pub metrics_required: bool,
     /// `ssl.*` and `ssl.quorum.*`: TLS towards clients and towards the ensemble.

@@ -4,6 +4,7 @@
 //! Nothing is recorded here. Values are looked up when somebody asks, so a metric costs nothing while
 //! nobody does.
 
+mod as_prometheus;
 mod table;
 
 use std::fmt::{self, Display, Write as _};
@@ -13,6 +14,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder, formatt
 
 use crate::report::{Facts, Picture, java};
 
+pub use as_prometheus::monitor_as_prometheus;
 pub use table::{Histogram, Kind, METRICS, Metric, Summary, Value};
 
 /// Type of the exposition's text.

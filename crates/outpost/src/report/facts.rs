@@ -47,6 +47,8 @@ pub struct Facts {
     pub file_text: String,
     /// Which four-letter words are answered.
     pub words: FourLetterWords,
+    /// Whether `mntr` shows what Prometheus is shown.
+    pub monitor_as_prometheus: bool,
     /// Settings that have no place above, by their keys.
     pub properties: Vec<(&'static str, String)>,
     /// Those in force, and where each comes from.
@@ -84,6 +86,7 @@ impl Facts {
             file: config.file.clone(),
             file_text: config.file_text.0.clone(),
             words: config.four_letter_words.clone(),
+            monitor_as_prometheus: config.monitor_as_prometheus,
             properties: properties(config),
             settings: settings::settings(config),
             hold: config.hold,

@@ -22,6 +22,7 @@ use outpost_mirror::{QuotaUsage, WatchSummary};
 use outpost_wire::membership::Membership;
 use outpost_wire::{ServerId, SessionId, Zxid};
 
+use crate::metrics::{self, Shown};
 use crate::readiness::{NotReady, Standing};
 use crate::serve::client::Figures;
 use crate::serve::read_only::Mode;
@@ -427,6 +428,15 @@ impl<'a> Report<'a> {
             process: process::process(),
             memory: process::memory(),
         }
+    }
+
+    /// What `mntr` and `monitor` tell, in the words of the provider that is configured.
+    pub fn monitor(&self) -> Vec<(String, Shown)> {
+        let tell = match self.facts().monitor_as_prometheus {
+            true => metrics::monitor_as_prometheus,
+            false => metrics::monitor,
+        };
+        tell(&self.picture(), self.facts())
     }
 
     /// Starts counting frames and latencies of the server anew.

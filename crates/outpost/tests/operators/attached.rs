@@ -446,3 +446,38 @@ async fn a_tree_of_any_size_is_given_as_a_snapshot_of_every_znode() {
     server.stop().await;
     ensemble.stop().await;
 }
+
+#[tokio::test]
+async fn mntr_shows_what_prometheus_scrapes_where_its_provider_is_configured() {
+    let class = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
+    let lines = format!("4lw.commands.whitelist=mntr\nmetricsProvider.className={class}\n");
+    let (ensemble, server) = attached(&lines).await;
+    let words = server.word("mntr").await;
+    let names: Vec<&str> = words
+        .lines()
+        .map(|line| line.split('\t').next().unwrap())
+        .collect();
+    let first = [
+        "zk_version",
+        "zk_server_state",
+        "zk_peer_state",
+        "zk_observer_master_id",
+    ];
+    assert_eq!(names[..4], first);
+    assert!(words.contains("\nzk_znode_count\t5.0\n"), "{words}");
+    let (_, text) = get(server.metrics, "/metrics").await;
+    let scraped = Exposition::parse(&text);
+    let samples: Vec<&str> = names[4..]
+        .iter()
+        .map(|name| name.strip_prefix("zk_").unwrap())
+        .collect();
+    let wanted: Vec<&String> = scraped.samples.keys().collect();
+    let mut sorted = samples.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, wanted);
+    let (_, command) = server.get("/commands/monitor").await;
+    let command: serde_json::Value = serde_json::from_str(&command).unwrap();
+    assert_eq!(command["znode_count"], 5.0);
+    server.stop().await;
+    ensemble.stop().await;
+}

@@ -87,6 +87,7 @@ pub(super) fn config(
         four_letter_words,
         admin,
         metrics,
+        monitor_as_prometheus: operators::names_prometheus(settings),
         metrics_required,
         tls,
         workers,

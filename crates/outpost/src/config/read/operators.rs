@@ -102,6 +102,12 @@ pub(super) fn admin(settings: &mut Settings, https: Https) -> Option<Admin> {
     enabled.then_some(admin)
 }
 
+/// Whether the configuration says so, rather than our default.
+pub(super) fn names_prometheus(settings: &mut Settings) -> bool {
+    let class = settings.get("metricsProvider.className");
+    class.is_some_and(|class| class.value.ends_with("PrometheusMetricsProvider"))
+}
+
 /// Without a provider there is one here: nobody should fly blind because of a missing line.
 pub(super) fn metrics(settings: &mut Settings) -> (Option<Endpoint>, bool) {
     let class = settings.get("metricsProvider.className");

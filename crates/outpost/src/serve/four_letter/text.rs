@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::Word;
-use crate::metrics;
 use crate::report::{ConnectionReport, NOT_SERVING, Report, ServerReport, java, process};
 use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
@@ -287,7 +286,7 @@ fn hash(report: &Report<'_>) -> String {
 
 fn monitor(report: &Report<'_>) -> String {
     let mut text = Text::default();
-    for (key, value) in metrics::monitor(&report.picture(), report.facts()) {
+    for (key, value) in report.monitor() {
         text.line(format_args!("zk_{key}\t{value}"));
     }
     text.0
