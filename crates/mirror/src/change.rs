@@ -174,10 +174,11 @@ impl Tree {
     /// unless the znode is below `/zookeeper`.
     pub(crate) fn set_data(&mut self, id: ZnodeId, path: &BStr, data: Option<&[u8]>) {
         debug_assert!(self.find(path) == Some(id));
-        let node = self.slab.get_mut(id);
+        let node = self.slab.get(id);
         let before = data_units(id, node.data_length());
-        node.set_data(data);
-        self.data_size = self.data_size - before + data_units(id, node.data_length());
+        self.slab.set_data(id, data);
+        let after = data_units(id, self.slab.get(id).data_length());
+        self.data_size = self.data_size - before + after;
     }
 
     /// Gives a znode another ACL.

@@ -56,7 +56,7 @@ impl Ephemerals {
         self.by_session.get(&session).into_iter().flatten().copied()
     }
 
-    pub(crate) fn owners(&self) -> impl Iterator<Item = SessionId> + '_ {
+    pub(crate) fn owners(&self) -> impl ExactSizeIterator<Item = SessionId> + '_ {
         self.by_session.keys().copied()
     }
 

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use bstr::BStr;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use crate::memory;
 use crate::znode::{Slab, ZnodeId};
 
 /// The index is split, so that growing it, which reads every name in the part that grows, holds the tree
@@ -24,6 +25,15 @@ impl Index {
             hasher: DefaultHashBuilder::default(),
             slices: (0..SLICES).map(|_| HashTable::new()).collect(),
         }
+    }
+
+    /// Memory of the index, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let slices = self.slices.iter();
+        slices
+            .map(HashTable::allocation_size)
+            .map(memory::block)
+            .sum()
     }
 
     pub(crate) fn find(&self, slab: &Slab, parent: ZnodeId, name: &BStr) -> Option<ZnodeId> {

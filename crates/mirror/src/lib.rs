@@ -24,6 +24,7 @@ mod digest_log;
 mod ephemerals;
 mod index;
 mod load;
+mod memory;
 mod quota;
 mod tree;
 mod walk;
@@ -41,6 +42,7 @@ pub use applied::{Applied, DigestCheck, Divergence, SubResult, TxnResult, WatchE
 pub use catch_up::SetWatches;
 pub use difference::Difference;
 pub use load::{LoadError, TreeBuilder};
+pub use memory::TreeMemory;
 pub use quota::{QuotaLimits, QuotaUsage};
 pub use tree::{NodeRef, Tree, TreeOptions};
 pub use walk::{TreeReplaced, TreeWalk, Walked};

@@ -21,6 +21,7 @@ use outpost_wire::proto::{AddWatchMode, WatcherType};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use crate::memory;
 use crate::watchers::{
     CHILD, CHILD_PERSISTENT, CHILD_STANDARD, DATA, DATA_PERSISTENT, DATA_RECURSIVE, DATA_STANDARD,
     Flags, STANDARD, Watchers,
@@ -43,6 +44,10 @@ pub struct WatchSummary {
 
 /// Shards of paths, and of watchers. Many more than threads, so that two seldom meet.
 const SHARDS: usize = 64;
+/// What one more path takes in a watcher's set, in bytes: a reference, at the usual load of a hash set.
+const PAIR_MEMORY: usize = 24;
+/// What a watcher's set takes before its first path, in bytes.
+const WATCHER_MEMORY: usize = 64;
 /// Those to tell about one change.
 pub(crate) type Fired = SmallVec<[WatcherId; 16]>;
 
@@ -82,6 +87,8 @@ struct PathShard {
     table: HashTable<Watched>,
     /// Pairs of path and watcher, counted in each of ZooKeeper's tables.
     count: usize,
+    /// Memory of the paths, in bytes.
+    paths_memory: usize,
 }
 
 struct Watched {
@@ -160,6 +167,22 @@ impl Watches {
     /// Number of watches (metric `watch_count`): pairs of path and watcher in either table.
     pub fn count(&self) -> usize {
         self.paths.iter().map(|shard| shard.lock().count).sum()
+    }
+
+    /// Memory of all watches, in bytes. An estimate: what one watcher's set of paths takes is not counted, but
+    /// concluded from how many there are.
+    pub fn memory(&self) -> usize {
+        let mut bytes = 0;
+        for shard in &self.paths {
+            let shard = shard.lock();
+            bytes += memory::block(shard.table.allocation_size()) + shard.paths_memory;
+            bytes += shard.count * PAIR_MEMORY;
+        }
+        for shard in &self.watchers {
+            let shard = shard.lock();
+            bytes += memory::block(shard.allocation_size()) + shard.len() * WATCHER_MEMORY;
+        }
+        bytes
     }
 
     /// How many watch what; as 4lw `wchs`, the data table alone.
@@ -258,6 +281,7 @@ impl Watches {
             let path = Arc::clone(&found.get().path);
             if found.get().by.is_empty() {
                 found.remove();
+                shard.paths_memory -= path_memory(BStr::new(&*path));
             }
             path
         };
@@ -294,10 +318,13 @@ impl Watches {
         let rehash = |watched: &Watched| self.hash(BStr::new(&*watched.path));
         let mut entry = match shard.table.entry(hash, is_it, rehash) {
             Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => entry.insert(Watched {
-                path: Arc::from(&**path),
-                by: Watchers::none(),
-            }),
+            Entry::Vacant(entry) => {
+                shard.paths_memory += path_memory(path);
+                entry.insert(Watched {
+                    path: Arc::from(&**path),
+                    by: Watchers::none(),
+                })
+            }
         };
         let watched = entry.get_mut();
         let before = watched.by.add(watcher, flags);
@@ -336,6 +363,7 @@ impl Watches {
         }
         if found.get().by.is_empty() {
             found.remove();
+            shard.paths_memory -= path_memory(path);
         }
         cleared
     }
@@ -403,6 +431,11 @@ fn flags_of(kind: WatcherType) -> Flags {
 /// In how many of ZooKeeper's tables somebody with these flags stands.
 fn pairs(flags: Flags) -> usize {
     usize::from(flags & DATA != 0) + usize::from(flags & CHILD != 0)
+}
+
+/// What a shared path takes, with its two counters, in bytes.
+fn path_memory(path: &BStr) -> usize {
+    memory::block(2 * size_of::<usize>() + path.len())
 }
 
 #[cfg(test)]

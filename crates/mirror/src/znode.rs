@@ -3,6 +3,8 @@
 use bstr::BStr;
 use outpost_wire::{Stat, StatPersisted, Zxid};
 
+use crate::memory;
+
 /// Place of a znode in the [`Slab`]. Given to another znode once this one is deleted.
 pub(crate) type ZnodeId = u32;
 
@@ -94,7 +96,7 @@ impl Znode {
         self.name_and_data.len() - self.name_bytes()
     }
 
-    pub(crate) fn set_data(&mut self, data: Option<&[u8]>) {
+    fn set_data(&mut self, data: Option<&[u8]>) {
         let name_bytes = self.name_bytes();
         let length = data.map_or(0, <[u8]>::len);
         if length == self.data_length() {
@@ -103,6 +105,18 @@ impl Znode {
             self.name_and_data = joined(self.name(), data);
         }
         self.name_length = name_bytes as u32 | if data.is_none() { NULL_DATA } else { 0 };
+    }
+
+    fn content_memory(&self) -> usize {
+        memory::block(self.name_and_data.len())
+    }
+
+    fn list_memory(&self) -> usize {
+        let list = self.children.as_ref();
+        list.map_or(0, |list| {
+            memory::block(size_of::<Vec<ZnodeId>>())
+                + memory::block(list.capacity() * size_of::<ZnodeId>())
+        })
     }
 
     fn name_bytes(&self) -> usize {
@@ -176,6 +190,10 @@ pub(crate) struct Slab {
     chunks: Vec<Vec<Znode>>,
     vacant: ZnodeId,
     occupied: usize,
+    /// Memory of all names and data, in bytes.
+    contents: usize,
+    /// Memory of all lists of children, in bytes.
+    lists: usize,
 }
 
 impl Slab {
@@ -184,7 +202,24 @@ impl Slab {
             chunks: Vec::new(),
             vacant: NO_VACANCY,
             occupied: 0,
+            contents: 0,
+            lists: 0,
         }
+    }
+
+    /// Memory of the places for znodes, vacant ones included, in bytes.
+    pub(crate) fn places_memory(&self) -> usize {
+        self.chunks.len() * memory::block(CHUNK_ZNODES * size_of::<Znode>())
+    }
+
+    /// Memory of all names and data, in bytes.
+    pub(crate) fn contents_memory(&self) -> usize {
+        self.contents
+    }
+
+    /// Memory of all lists of children, in bytes.
+    pub(crate) fn lists_memory(&self) -> usize {
+        self.lists
     }
 
     /// Number of znodes.
@@ -216,11 +251,16 @@ impl Slab {
             vacant => vacant,
         };
         if let Some(parent) = node.parent() {
-            let siblings = self.get_mut(parent).children.get_or_insert_default();
+            let parent = self.get_mut(parent);
+            let before = parent.list_memory();
+            let siblings = parent.children.get_or_insert_default();
             node.position = siblings.len() as u32;
             siblings.push(id);
+            let after = parent.list_memory();
+            self.lists = self.lists - before + after;
         }
         self.occupied += 1;
+        self.contents += node.content_memory();
         if id == self.vacant {
             self.vacant = self.get(id).position;
             *self.get_mut(id) = node;
@@ -240,14 +280,25 @@ impl Slab {
         );
         self.vacant = id;
         self.occupied -= 1;
+        self.contents -= node.content_memory();
         if let Some(parent) = node.parent() {
             self.remove_child(parent, node.position);
         }
         node
     }
 
+    /// Replaces a znode's data.
+    pub(crate) fn set_data(&mut self, id: ZnodeId, data: Option<&[u8]>) {
+        let node = self.get_mut(id);
+        let before = node.content_memory();
+        node.set_data(data);
+        let after = node.content_memory();
+        self.contents = self.contents - before + after;
+    }
+
     fn remove_child(&mut self, parent: ZnodeId, position: u32) {
         let parent = self.get_mut(parent);
+        let before = parent.list_memory();
         let Some(siblings) = &mut parent.children else {
             return;
         };
@@ -258,6 +309,8 @@ impl Slab {
         } else if siblings.len() * 4 < siblings.capacity() {
             siblings.shrink_to(siblings.len() * 2);
         }
+        let after = parent.list_memory();
+        self.lists = self.lists - before + after;
         if let Some(moved) = moved {
             self.get_mut(moved).position = position;
         }
