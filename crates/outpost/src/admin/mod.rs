@@ -6,12 +6,14 @@
 //! - `/live`: 200 while the process works, that is, all its threads move; restart it if not.
 //! - `/ready`: 200 once the mirror has caught up, as long as clients are served; else 503 with the reason.
 //! - `/metrics`: everything for Prometheus.
+//! - `/debug/heap`: a heap profile; POST to `/debug/heap/start` and `/debug/heap/stop` switches sampling.
 //! - `/commands`: links to all commands.
 //! - `/commands/NAME`: a command of ZooKeeper's admin server, as JSON; `/commands` is `admin.commandURL`.
 //!
 //! On the metrics port (`metricsProvider.httpHost`, `metricsProvider.httpPort`) only `/metrics`.
 
 mod commands;
+mod heap;
 mod history;
 pub mod http;
 mod identify;
@@ -92,6 +94,7 @@ impl AdminServer {
             }
             // As a Java server: a POST without a command is shown them all.
             (_, Some("" | "/")) => links(command_url),
+            (heap::PROFILE | heap::START | heap::STOP, _) => heap::answer(asked),
             _ if asked.is_post() => Answer::not_allowed("GET, HEAD"),
             ("/live", _) => live(&self.service),
             ("/ready", _) => ready(&self.service),

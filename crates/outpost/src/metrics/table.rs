@@ -686,6 +686,30 @@ pub static METRICS: &[Metric] = &[
         "Memory that the allocator holds from the system.",
         |p| known(p.memory.map(|memory| memory.resident)),
     ),
+    gauge(
+        "outpost_memory_active_bytes",
+        "bytes",
+        "Memory in pages that are in use, as the allocator counts it.",
+        |p| known(p.memory.map(|memory| memory.active)),
+    ),
+    gauge(
+        "outpost_memory_mapped_bytes",
+        "bytes",
+        "Addresses that the allocator uses.",
+        |p| known(p.memory.map(|memory| memory.mapped)),
+    ),
+    gauge(
+        "outpost_memory_retained_bytes",
+        "bytes",
+        "Addresses that the allocator keeps for later, without memory behind them.",
+        |p| known(p.memory.map(|memory| memory.retained)),
+    ),
+    gauge(
+        "outpost_memory_holder_bytes",
+        "bytes",
+        "Memory by `holder`; what is missing to `outpost_memory_allocated_bytes` is in nobody's name.",
+        |p| Value::Set("holder", labelled(p.holders.clone())),
+    ),
     counter(
         "process_cpu_seconds_total",
         "seconds",

@@ -6,6 +6,7 @@
 
 mod connections;
 mod facts;
+mod holders;
 pub mod java;
 pub mod process;
 mod sessions;
@@ -233,6 +234,8 @@ pub struct Picture<'a> {
     pub process: ProcessReport,
     /// What the allocator says.
     pub memory: Option<MemoryReport>,
+    /// Who holds how much of it, in bytes.
+    pub holders: Vec<(&'static str, u64)>,
 }
 
 impl<'a> Report<'a> {
@@ -427,6 +430,7 @@ impl<'a> Report<'a> {
             writes: stats.write_latency(),
             process: process::process(),
             memory: process::memory(),
+            holders: holders::holders(service),
         }
     }
 

@@ -30,8 +30,14 @@ pub struct ProcessReport {
 pub struct MemoryReport {
     /// In use by the program.
     pub allocated: u64,
+    /// In pages that are in use.
+    pub active: u64,
     /// Held from the system, in use or not.
     pub resident: u64,
+    /// Addresses that the allocator uses.
+    pub mapped: u64,
+    /// Addresses that it keeps for later, without memory behind them.
+    pub retained: u64,
 }
 
 /// Looks at the process.
@@ -61,11 +67,13 @@ fn entries(directory: &str) -> Option<u64> {
 pub fn memory() -> Option<MemoryReport> {
     // Figures are as old as the epoch.
     tikv_jemalloc_ctl::epoch::advance().ok()?;
-    let allocated = tikv_jemalloc_ctl::stats::allocated::read().ok()?;
-    let resident = tikv_jemalloc_ctl::stats::resident::read().ok()?;
+    use tikv_jemalloc_ctl::stats;
     Some(MemoryReport {
-        allocated: allocated as u64,
-        resident: resident as u64,
+        allocated: stats::allocated::read().ok()? as u64,
+        active: stats::active::read().ok()? as u64,
+        resident: stats::resident::read().ok()? as u64,
+        mapped: stats::mapped::read().ok()? as u64,
+        retained: stats::retained::read().ok()? as u64,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The admin and metrics ports while there is no ensemble to attach to.
 
 use outpost::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::server::{NOBODY, Server, exchange, get, read_to_end};
@@ -194,4 +194,28 @@ async fn a_port_that_is_taken_stops_the_server_only_where_metrics_were_asked_for
         outpost.run(async {}).await.unwrap();
     }
     first.stop().await;
+}
+
+#[tokio::test]
+async fn a_heap_profile_is_made_once_somebody_asked_for_it_and_as_long_as_nobody_ends_it() {
+    let server = Server::start(NOBODY).await;
+    assert_eq!(server.get("/debug/heap").await.0, 409);
+    assert_eq!(server.get("/debug/heap/start").await.0, 405);
+    let post = async |path: &str| {
+        let question = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        exchange(server.admin, question.as_bytes()).await
+    };
+    assert!(post("/debug/heap/start").await.starts_with("HTTP/1.1 200"));
+    assert!(post("/debug/heap").await.starts_with("HTTP/1.1 405"));
+    let mut stream = TcpStream::connect(server.admin).await.unwrap();
+    let question = b"GET /debug/heap HTTP/1.1\r\nHost: here\r\n\r\n";
+    stream.write_all(question).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    let gzip = [0x1f, 0x8b];
+    assert!(answer.windows(2).any(|bytes| bytes == gzip));
+    assert!(post("/debug/heap/stop").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(server.get("/debug/heap").await.0, 409);
+    server.stop().await;
 }
