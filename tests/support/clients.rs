@@ -108,9 +108,23 @@ pub fn kazoo_read_only() -> Program {
     python("kazoo-read-only", "read_only.py")
 }
 
+/// kazoo with users that log in: see `clients/python/sasl.py`.
+pub fn kazoo_sasl() -> Program {
+    python_with(
+        "kazoo-sasl",
+        "sasl.py",
+        "requirements-sasl.txt",
+        "python-sasl",
+    )
+}
+
 fn python(name: &'static str, script: &str) -> Program {
-    let requirements = program_file("python/requirements.txt");
-    let venv = built_dir("python");
+    python_with(name, script, "requirements.txt", "python")
+}
+
+fn python_with(name: &'static str, script: &str, requirements: &str, venv: &str) -> Program {
+    let requirements = program_file(&format!("python/{requirements}"));
+    let venv = built_dir(venv);
     jars::once(&venv, std::slice::from_ref(&requirements), || {
         setup(
             "python3",
@@ -142,6 +156,22 @@ pub fn java_read_only() -> Program {
     Program {
         name: "java-read-only",
         command: java_program("ReadOnlyClient"),
+    }
+}
+
+/// The same with users that log in: see `clients/java-sasl/SaslClient.java`.
+pub fn java_sasl() -> Program {
+    let jars = java_jars();
+    let sources = ["java-sasl/SaslClient.java", "java/Checks.java"].map(program_file);
+    let classes = compiled_java("java-sasl", &sources, &jars);
+    let mut command = quiet_java();
+    command
+        .arg("-cp")
+        .arg(format!("{}:{jars}", classes.display()))
+        .arg("SaslClient");
+    Program {
+        name: "java-sasl",
+        command,
     }
 }
 
@@ -336,9 +366,12 @@ fn without_the_run(line: &str, connect_string: &str) -> String {
     kept + rest
 }
 
+fn java_jars() -> String {
+    jars::class_path(&program_file("java/pom.xml"), &built_dir("java-jars"))
+}
+
 fn java_program(main: &str) -> Command {
-    let pom = program_file("java/pom.xml");
-    let jars = jars::class_path(&pom, &built_dir("java-jars"));
+    let jars = java_jars();
     let sources = ["Checks", "NativeClient", "CuratorClient", "ReadOnlyClient"];
     let sources = sources.map(|name| program_file(&format!("java/{name}.java")));
     let classes = compiled_java("java", &sources, &jars);

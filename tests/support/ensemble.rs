@@ -86,6 +86,8 @@ pub struct Settings {
     pub heap_mb: u32,
     /// Further lines for every voter's and every observer's `zoo.cfg`.
     pub lines: Vec<String>,
+    /// Further arguments of every voter's JVM.
+    pub java_arguments: Vec<String>,
     /// For each voter in turn a further line for its `zoo.cfg` alone.
     pub lines_by_voter: Vec<String>,
 }
@@ -104,6 +106,7 @@ impl Default for Settings {
             super_digest: None,
             heap_mb: 256,
             lines: Vec::new(),
+            java_arguments: Vec::new(),
             lines_by_voter: Vec::new(),
         }
     }
@@ -399,7 +402,11 @@ impl Ensemble {
             "voter {id} runs already"
         );
         let config = server.dir.join("zoo.cfg");
-        let command = java_server(self.settings.version, self.settings.heap_mb, &config);
+        let mut command = java_server(self.settings.version, self.settings.heap_mb, &config);
+        // As the JVM takes them from its environment, so that they stand before the name of the class.
+        if !self.settings.java_arguments.is_empty() {
+            command.env("JAVA_TOOL_OPTIONS", self.settings.java_arguments.join(" "));
+        }
         *process = Some(Process::start(
             &format!("voter {id}"),
             &command,

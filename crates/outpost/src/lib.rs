@@ -12,10 +12,12 @@ pub mod logs;
 pub mod metrics;
 pub mod readiness;
 pub mod report;
+pub mod sasl;
 pub mod serve;
 pub mod stats;
 mod systemd;
 pub mod tls;
+pub mod upstream;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +26,6 @@ use std::sync::atomic::AtomicI64;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use outpost_forward::network::Tcp;
 use outpost_forward::{
     Answers, ApplyLife, Candidates, Link, LinkLife, LinkSettings, Network, clock,
 };
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::AdminServer;
-use crate::config::{Config, Https};
+use crate::config::{Config, Https, SaslAuth};
 use crate::liveness::Liveness;
 use crate::readiness::Readiness;
 use crate::report::Facts;
@@ -48,6 +49,7 @@ use crate::serve::clients::Clients;
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
 use crate::serve::outstanding::Outstanding;
 use crate::serve::read_only::ReadOnlyMode;
+use crate::serve::sasl::SaslRules;
 use crate::serve::session_ids::{self, RandomBytes};
 use crate::serve::throttle::TokenBucket;
 use crate::serve::validate::Gate;
@@ -119,7 +121,7 @@ impl Outpost {
         };
         let (admin, metrics) = (bind_admin(&config).await, bind_metrics(&config).await?);
         let surroundings = Surroundings {
-            network: Arc::new(Tcp),
+            network: upstream::network(&config),
             session_id_bytes: session_ids::system_bytes,
             client_port: clients.as_ref().and_then(port_of),
         };
@@ -470,6 +472,8 @@ fn acl_rules(config: &Config) -> AclRules {
     AclRules {
         skip_acl: config.auth.skip_acl,
         digest: config.auth.digest.is_some(),
+        sasl: config.auth.sasl.provider,
+        let_any_sasl_user_do_x: config.auth.sasl.any_user.as_deref().map(Into::into),
         ..AclRules::default()
     }
 }
@@ -524,8 +528,17 @@ fn serve_settings(config: &Config) -> ServeSettings {
                 .and_then(|digest| digest.super_digest.as_ref())
                 .map(|secret| secret.reveal().into()),
             ensemble: config.auth.ensemble.clone(),
+            sasl: sasl_rules(&config.auth.sasl),
             enforced: config.auth.enforced_schemes.clone(),
         },
+    }
+}
+
+fn sasl_rules(sasl: &SaslAuth) -> SaslRules {
+    SaslRules {
+        passwords: sasl.users.as_ref().map(|users| users.passwords.clone()),
+        super_users: sasl.super_users.clone(),
+        keeps_failed: sasl.keeps_failed,
     }
 }
 

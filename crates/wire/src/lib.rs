@@ -18,6 +18,7 @@ pub mod membership;
 pub mod op_code;
 pub mod proto;
 pub mod quorum;
+pub mod quorum_auth;
 pub mod txn;
 
 pub use data::{Acl, Id, Perms, Stat, StatPersisted};

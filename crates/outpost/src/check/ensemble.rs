@@ -78,6 +78,11 @@ impl Look {
         self.master(leader)
     }
 
+    /// Whether somebody answers as a leader.
+    pub(super) fn has_leader(&self) -> bool {
+        self.leading().next().is_some()
+    }
+
     /// The leader of the newest epoch.
     fn leader(&self) -> Option<Leading> {
         self.leading().max_by_key(|leading| leading.epoch)

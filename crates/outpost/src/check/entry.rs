@@ -3,6 +3,7 @@
 //! Exactly what the link does in that place, so that a check tells what a link would meet.
 
 use outpost::config::Config;
+use outpost::upstream;
 use outpost_forward::Candidate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -19,7 +20,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(super) async fn quorum_port(
     stream: TcpStream,
     _place: &Candidate,
-    _config: &Config,
+    config: &Config,
 ) -> Result<Entered, String> {
-    Ok(Box::new(stream))
+    let mut stream: Entered = Box::new(stream);
+    if let Some(login) = &config.ensemble.sasl {
+        let logged_in = upstream::sasl::log_in(&mut stream, login).await;
+        logged_in.map_err(|error| error.to_string())?;
+    }
+    Ok(stream)
 }

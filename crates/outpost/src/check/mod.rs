@@ -89,7 +89,9 @@ fn examine(loaded: &Loaded, report: &mut Report) -> ExitCode {
     let master = runtime.block_on(async {
         tls::check(config, report);
         sasl::check(config, report);
-        let master = ensemble::look(config).await.report(report);
+        let ensemble = ensemble::look(config).await;
+        let master = ensemble.report(report);
+        sasl::answered(config, ensemble.has_leader(), report);
         host::check(config, report);
         ports::check(config, report).await;
         master

@@ -13,6 +13,7 @@
 
 mod findings;
 mod identity;
+mod jaas;
 mod jvm_flags;
 mod keys;
 mod members;
@@ -24,7 +25,7 @@ mod stated;
 mod tests;
 mod tls;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -139,6 +140,19 @@ pub struct Ensemble {
     pub reconnect_delay_max: Duration,
     /// Longest record the ensemble may send: `jute.maxbuffer` plus `jute.maxbuffer.extrasize`.
     pub record_bytes_max: usize,
+    /// `quorum.auth.learnerRequireSasl`: as whom to log in at a learner master; `None` if that is not wanted.
+    pub sasl: Option<QuorumLogin>,
+}
+
+/// As whom a learner logs in (section `QuorumLearner` of a JAAS file).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuorumLogin {
+    /// `username`.
+    pub user: String,
+    /// `password`.
+    pub password: Secret,
+    /// Where both stand.
+    pub place: Place,
 }
 
 /// Settings that must be the voters' own.
@@ -236,6 +250,8 @@ pub struct Auth {
     /// Scheme `ensemble`, where an `authProvider` line brings it in: the names that are accepted; an empty list
     /// accepts every name.
     pub ensemble: Option<Vec<String>>,
+    /// Scheme `sasl`.
+    pub sasl: SaslAuth,
     /// `enableEagerACLCheck`: writes are held against the mirror's ACLs before they are forwarded.
     pub eager_acl_check: bool,
     /// `skipACL=yes`: every read is allowed.
@@ -243,6 +259,33 @@ pub struct Auth {
     /// `enforce.auth.schemes`: a request is served only to a client with an id of one of these schemes. Empty
     /// unless `enforce.auth.enabled=true`.
     pub enforced_schemes: Vec<String>,
+}
+
+/// Scheme `sasl`: users that log in with DIGEST-MD5.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaslAuth {
+    /// Whether an `authProvider` line brings the scheme in; without one no ACL entry of it means anybody, although
+    /// clients may log in.
+    pub provider: bool,
+    /// Who may log in; `None` without a section for clients in a JAAS file, and then nobody is asked to.
+    pub users: Option<SaslUsers>,
+    /// `superUser` and `superUser.*`: users who may do everything.
+    pub super_users: Vec<String>,
+    /// `letAnySaslUserDoX`: ACL entries for this user mean every user.
+    pub any_user: Option<String>,
+    /// `allowSaslFailedClients`: whether a client that has not proven who it is may go on as nobody.
+    pub keeps_failed: bool,
+}
+
+/// The users of one section of a JAAS file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaslUsers {
+    /// `java.security.auth.login.config`.
+    pub file: PathBuf,
+    /// `Server`, or `sasl.serverconfig`.
+    pub section: String,
+    /// `user_NAME="PASSWORD"`, by name.
+    pub passwords: BTreeMap<String, Secret>,
 }
 
 /// Scheme `digest`: user and password.
@@ -272,6 +315,11 @@ pub enum DigestAlgorithm {
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides a text from now on.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
     /// The text itself; never to be logged.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -338,6 +338,14 @@ impl Settings {
         });
     }
 
+    /// A warning about something that is no setting.
+    pub(super) fn warn_at(&mut self, place: Place, text: &str) {
+        self.warnings.push(Finding {
+            place,
+            text: text.to_owned(),
+        });
+    }
+
     /// A complaint about something that is no setting.
     pub(super) fn complain_at(&mut self, place: Place, text: &str) {
         self.complaints.push(Finding {

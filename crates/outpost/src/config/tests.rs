@@ -443,10 +443,6 @@ fn what_would_lower_security_or_break_a_promise_is_refused_until_it_is_supported
     for line in [
         "secureClientPort=2281",
         "client.portUnification=true",
-        "quorum.auth.enableSasl=true",
-        "quorum.auth.learnerRequireSasl=true",
-        "sessionRequireClientSASLAuth=true",
-        "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
         "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
         "authProvider.2=com.example.Tokens",
         "admin.forceHttps=true",
@@ -460,13 +456,199 @@ fn what_would_lower_security_or_break_a_promise_is_refused_until_it_is_supported
     }
     for line in [
         "sslQuorum=false",
-        "quorum.auth.enableSasl=FALSE",
+        "quorum.auth.enableSasl=true",
         "client.portUnification=false",
         "emulate353TTLNodes=false",
         "authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider",
     ] {
         assert_eq!(Setup::least_and(line).complaints(), "", "{line}");
     }
+}
+
+/// A JAAS file with users, and somebody to log in as.
+const JAAS: &str = "Server {\n  org.apache.zookeeper.server.auth.DigestLoginModule required\n  \
+    user_super=\"root pw\"\n  user_bob=\"hunter2\";\n};\nQuorumLearner {\n  \
+    org.apache.zookeeper.server.auth.DigestLoginModule required\n  username=\"learner\"\n  \
+    password=\"mellon\";\n};\nKerberos {\n  com.sun.security.auth.module.Krb5LoginModule required;\n};\n\
+    Empty {};\n";
+const JAAS_KEY: &str = "java.security.auth.login.config";
+const SASL_PROVIDER: &str =
+    "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n";
+
+/// The least that starts with these lines and the JAAS file.
+fn with_jaas(lines: &str) -> Setup {
+    Setup::least_and(lines)
+        .file("/etc/jaas.conf", JAAS)
+        .env("OUTPOST_JAVA_SECURITY_AUTH_LOGIN_CONFIG", "/etc/jaas.conf")
+}
+
+#[test]
+fn users_come_from_the_jaas_file_wherever_it_is_named() {
+    let by_variable = with_jaas(SASL_PROVIDER);
+    let in_file = |value: &str| {
+        let lines = format!("{SASL_PROVIDER}{JAAS_KEY}={value}");
+        Setup::least_and(&lines).file("/etc/jaas.conf", JAAS)
+    };
+    for setup in [
+        by_variable,
+        in_file("/etc/jaas.conf"),
+        in_file("=/etc/jaas.conf"),
+        in_file("file:/etc/jaas.conf"),
+        in_file("file:///etc/jaas.conf"),
+    ] {
+        let config = setup.loaded().config;
+        let sasl = &config.auth.sasl;
+        let users = sasl.users.as_ref().unwrap();
+        let passwords = users.passwords.iter();
+        let passwords: Vec<_> = passwords
+            .map(|(user, pw)| (&user[..], pw.reveal()))
+            .collect();
+        assert_eq!(passwords, [("bob", "hunter2"), ("super", "root pw")]);
+        assert!(sasl.provider && !sasl.keeps_failed && config.ensemble.sasl.is_none());
+        assert!(
+            !format!("{config:?}").contains("hunter2"),
+            "a password shows"
+        );
+    }
+}
+
+#[test]
+fn what_concerns_sasl_users_is_read() {
+    let lines = "superUser=bob\nsuperUser.2=eve\nletAnySaslUserDoX=reader\nallowSaslFailedClients=true\n\
+        SASLAuthenticationProvider.superPassword=other\nsessionRequireClientSASLAuth=true";
+    let auth = with_jaas(&format!("{SASL_PROVIDER}{lines}"))
+        .loaded()
+        .config
+        .auth;
+    assert_eq!(auth.sasl.super_users, ["eve", "bob"]);
+    assert_eq!(auth.sasl.any_user.as_deref(), Some("reader"));
+    assert!(auth.sasl.keeps_failed);
+    assert_eq!(auth.enforced_schemes, ["sasl"]);
+    let users = auth.sasl.users.unwrap();
+    assert_eq!(users.passwords["super"].reveal(), "other");
+}
+
+#[test]
+fn the_ensemble_is_logged_in_to_only_where_that_is_asked_for() {
+    let on = "quorum.auth.enableSasl=true\nquorum.auth.learnerRequireSasl=true\n";
+    let login = with_jaas(on).loaded().config.ensemble.sasl.unwrap();
+    assert_eq!(
+        (&login.user[..], login.password.reveal()),
+        ("learner", "mellon")
+    );
+    assert_eq!(login.place.to_string(), "/etc/jaas.conf:8");
+    let asks = format!("{on}quorum.auth.serverRequireSasl=true");
+    assert!(with_jaas(&asks).loaded().config.ensemble.sasl.is_some());
+    for off in [
+        "quorum.auth.enableSasl=true",
+        "quorum.auth.learnerRequireSasl=false",
+    ] {
+        assert_eq!(with_jaas(off).loaded().config.ensemble.sasl, None);
+    }
+}
+
+#[test]
+fn what_cannot_work_with_sasl_is_complained_of() {
+    let learner = "quorum.auth.enableSasl=true\nquorum.auth.learnerRequireSasl=true\n";
+    for (lines, complaint) in [
+        (
+            "quorum.auth.learnerRequireSasl=true",
+            "zoo.cfg: quorum.auth.learnerRequireSasl=true needs quorum.auth.enableSasl",
+        ),
+        (
+            "quorum.auth.enableSasl=true\nquorum.auth.serverRequireSasl=true",
+            "zoo.cfg: quorum.auth.serverRequireSasl=true needs quorum.auth.learnerRequireSasl",
+        ),
+        (
+            &format!("{learner}quorum.auth.learner.saslLoginContext=Other"),
+            "/etc/jaas.conf: has no section Other",
+        ),
+        (
+            &format!("{learner}quorum.auth.learner.saslLoginContext=Server"),
+            "/etc/jaas.conf:1: section Server needs username=",
+        ),
+        (
+            &format!("{learner}quorum.auth.learner.saslLoginContext=Kerberos"),
+            "/etc/jaas.conf:12: Outpost does not speak Kerberos (GSSAPI) with the ensemble",
+        ),
+        (
+            "sasl.serverconfig=Kerberos",
+            "/etc/jaas.conf:12: Outpost does not speak Kerberos (GSSAPI) with clients",
+        ),
+        (
+            "sessionRequireClientSASLAuth=true",
+            "zoo.cfg: sessionRequireClientSASLAuth=true needs an authProvider line",
+        ),
+        (
+            &format!("{SASL_PROVIDER}sessionRequireClientSASLAuth=true\nsasl.serverconfig=No"),
+            "zoo.cfg: clients must log in with SASL, but there are no users",
+        ),
+        (
+            &format!(
+                "{SASL_PROVIDER}enforce.auth.enabled=true\nenforce.auth.schemes=sasl\nsasl.serverconfig=No"
+            ),
+            "zoo.cfg: clients must log in with SASL",
+        ),
+    ] {
+        let complaints = with_jaas(lines).complaints();
+        let found = complaints.lines().any(|line| line.starts_with(complaint));
+        assert!(found, "{lines}\n{complaints}");
+    }
+    let missing = Setup::least_and(&format!("{JAAS_KEY}=/none")).complaints();
+    assert!(
+        missing.starts_with("zoo.cfg:6: java.security.auth.login.config=/none: cannot be read")
+    );
+    let no_file = Setup::least_and(learner).complaints();
+    assert!(
+        no_file.contains("needs a JAAS file with a section QuorumLearner"),
+        "{no_file}"
+    );
+    let broken =
+        Setup::least_and(&format!("{JAAS_KEY}=/j")).file("/j", "Server {\n a.B required x=1;};");
+    assert!(broken.complaints().starts_with("/j:2: expected the value"));
+    let other =
+        Setup::least_and(&format!("{JAAS_KEY}=/j")).file("/j", "Server {\n a.B required;};");
+    assert!(
+        other
+            .complaints()
+            .starts_with("/j:2: Outpost cannot run a.B")
+    );
+}
+
+#[test]
+fn what_is_odd_about_sasl_is_warned_of() {
+    for (lines, warning) in [
+        (
+            "",
+            "zoo.cfg: clients can log in with section Server, but ACL entries of scheme sasl mean nobody",
+        ),
+        (
+            &format!("{SASL_PROVIDER}sasl.serverconfig=No"),
+            "zoo.cfg: the ACL scheme sasl is known, but no client can log in",
+        ),
+        (
+            "sasl.serverconfig=No",
+            "zoo.cfg:6: sasl.serverconfig=No: there is no such section",
+        ),
+        (
+            "sasl.serverconfig=Empty",
+            "/etc/jaas.conf:14: section Empty has no user",
+        ),
+        (
+            "sasl.serverconfig=QuorumLearner\nSASLAuthenticationProvider.superPassword=x",
+            "zoo.cfg:7: SASLAuthenticationProvider.superPassword=(hidden): has no effect",
+        ),
+        (
+            "kerberos.removeHostFromPrincipal=true",
+            "zoo.cfg:6: kerberos.removeHostFromPrincipal=true: has no effect: it concerns Kerberos",
+        ),
+    ] {
+        let warnings = with_jaas(lines).warnings();
+        let found = warnings.lines().any(|line| line.starts_with(warning));
+        assert!(found, "{lines}\n{warnings}");
+    }
+    let quiet = with_jaas(SASL_PROVIDER).warnings();
+    assert!(!quiet.to_lowercase().contains("sasl"), "{quiet}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use sha2::{Sha256, Sha384, Sha512};
 
 use crate::config::DigestAlgorithm;
 use crate::limits::{ID_BYTES_PER_CONNECTION_MAX, IDS_PER_CONNECTION_MAX};
+use crate::serve::sasl::SaslRules;
 
 /// How clients may say who they are.
 #[derive(Clone, Default)]
@@ -23,6 +24,8 @@ pub struct AuthRules {
     pub super_digest: Option<BString>,
     /// The names that scheme `ensemble` accepts, any name if there are none; `None` if the scheme is not offered.
     pub ensemble: Option<Vec<String>>,
+    /// How clients log in with SASL; see [`sasl`](crate::serve::sasl).
+    pub sasl: SaslRules,
     /// Schemes of which a connection needs an identity before it may do anything
     /// (`enforce.auth.schemes`); empty when nothing is enforced.
     pub enforced: Vec<String>,
@@ -72,13 +75,7 @@ impl AuthRules {
             }
             _ => return Err(AuthFailed::Refused),
         };
-        let mut all: Vec<Id> = ids.to_vec();
-        all.extend(added.into_iter().filter(|id| !ids.contains(id)));
-        let bytes: usize = all.iter().map(|id| id.scheme.len() + id.id.len()).sum();
-        if all.len() > IDS_PER_CONNECTION_MAX || bytes > ID_BYTES_PER_CONNECTION_MAX {
-            return Err(AuthFailed::Refused);
-        }
-        Ok(all.into())
+        with_ids(ids, added).ok_or(AuthFailed::Refused)
     }
 
     /// Whether a connection with these identities may do anything.
@@ -100,6 +97,15 @@ impl AuthRules {
         ids.push(Id::new("digest", id));
         ids
     }
+}
+
+/// Identities with further ones among them; `None` if those are too many for one connection.
+pub(super) fn with_ids(ids: &[Id], added: Vec<Id>) -> Option<Arc<[Id]>> {
+    let mut all: Vec<Id> = ids.to_vec();
+    all.extend(added.into_iter().filter(|id| !ids.contains(id)));
+    let bytes: usize = all.iter().map(|id| id.scheme.len() + id.id.len()).sum();
+    let fit = all.len() <= IDS_PER_CONNECTION_MAX && bytes <= ID_BYTES_PER_CONNECTION_MAX;
+    fit.then(|| all.into())
 }
 
 /// Whether the client means this ensemble; one that names none does. Nobody is identified by it.

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::serve::auth::address_id;
 use crate::serve::pipeline::Pipeline;
+use crate::serve::sasl::Login;
 use crate::serve::validate::EphemeralBudget;
 
 /// One client connection. The connection's task and the apply thread both hold it; what they share is
@@ -171,6 +172,8 @@ pub struct ClientState {
     pub pipeline: Pipeline,
     /// Who the client is, from now on.
     pub ids: Arc<[Id]>,
+    /// How far it has come with logging in, if it has begun.
+    pub login: Option<Box<Login>>,
     /// Keeps the session's ephemerals within what one transaction can carry.
     pub ephemerals: EphemeralBudget,
     /// Figures that `cons` shows.
@@ -298,6 +301,7 @@ impl Client {
                 phase: Phase::Connecting,
                 pipeline: Pipeline::default(),
                 ids: Arc::from([address_id(peer.ip())]),
+                login: None,
                 ephemerals: EphemeralBudget::default(),
                 figures: Figures::default(),
             }),

@@ -13,6 +13,7 @@ pub mod pipeline;
 pub mod read;
 pub mod read_only;
 pub mod reply;
+pub mod sasl;
 pub mod service;
 pub mod session_ids;
 pub mod throttle;

@@ -3,7 +3,7 @@
 use outpost_mirror::{Applied, SubResult, TxnResult};
 use outpost_wire::proto::{
     ConnectResponse, Create2Response, CreateResponse, EventType, MultiHeader, MultiResult,
-    SetDataResponse, watch::SYNC_CONNECTED,
+    ReplyHeader, SetDataResponse, SetSaslResponse, watch::SYNC_CONNECTED,
 };
 use outpost_wire::{ErrorCode, OpCode, Record, SessionId, Stat, Writer, Xid, Zxid};
 
@@ -42,6 +42,19 @@ pub fn write_error(out: &mut Vec<u8>, xid: Xid, zxid: Zxid, error: ErrorCode) {
     write(out, xid, zxid, |_| match error {
         ErrorCode::OK => Ok(()),
         error => Err(error),
+    });
+}
+
+/// Appends the answer to a step of a SASL login; its body is there with an error too.
+pub fn write_token(out: &mut Vec<u8>, xid: Xid, error: ErrorCode, token: Option<&[u8]>) {
+    Writer::new(out).with_length(|writer| {
+        let header = ReplyHeader {
+            xid,
+            zxid: Zxid::ZERO,
+            err: error,
+        };
+        header.write(writer);
+        SetSaslResponse { token }.write(writer);
     });
 }
 

@@ -22,6 +22,7 @@ use crate::serve::pipeline::{Forwarded, Local};
 use crate::serve::read::{Reading, is_read, sync_path};
 use crate::serve::read_only;
 use crate::serve::reply;
+use crate::serve::sasl::{Answer, Failure};
 use crate::serve::service::Service;
 use crate::serve::validate::{Checked, Gate, Refusal};
 use crate::stats::WorkerStats;
@@ -259,10 +260,7 @@ impl Served<'_> {
         let op = header.op_code();
         match op {
             Some(OpCode::Auth) => return self.authenticate(header.xid, body, state, done),
-            Some(OpCode::Sasl) => {
-                done.sent += 1;
-                return no_sasl(header.xid, body, state);
-            }
+            Some(OpCode::Sasl) => return self.log_in(header.xid, body, state, done),
             _ => {}
         }
         if !self.service.settings.auth.admits(&state.ids) {
@@ -477,6 +475,52 @@ impl Served<'_> {
         }
         Ok(Handled::Done)
     }
+
+    /// One step of a login with SASL. A step without a token is not answered at all.
+    fn log_in(
+        &self,
+        xid: Xid,
+        body: &[u8],
+        state: &mut ClientState,
+        done: &mut Done,
+    ) -> Result<Handled, Ended> {
+        const MALFORMED: Ended = Ended::Malformed("a SASL token");
+        let request = GetSaslRequest::read(&mut Reader::new(body)).map_err(|_| MALFORMED)?;
+        let token = request.token.ok_or(MALFORMED)?;
+        done.sent += 1;
+        let auth = &self.service.settings.auth;
+        let (error, token) = match auth.log_in(&mut state.login, &state.ids, token) {
+            Answer::Token(token, None) => (ErrorCode::OK, token),
+            Answer::Token(token, Some((user, ids))) => {
+                let (session, peer) = (self.client.session(), self.client.peer);
+                tracing::debug!(%session, %peer, user, "logged in with SASL");
+                state.ids = ids;
+                (ErrorCode::OK, token)
+            }
+            Answer::Kept(failure) => {
+                self.note_failed_login(&failure, "it goes on as nobody");
+                (ErrorCode::OK, None)
+            }
+            Answer::Ended(error, failure) => {
+                self.note_failed_login(&failure, "its connection ends");
+                state.phase = Phase::Ending;
+                (error, None)
+            }
+            Answer::Cut(failure) => {
+                self.note_failed_login(&failure, "its connection ends");
+                return Err(MALFORMED);
+            }
+        };
+        reply::write_token(&mut state.out, xid, error, token.as_deref());
+        Ok(Handled::Done)
+    }
+
+    fn note_failed_login(&self, failure: &Failure, outcome: &str) {
+        let stats = &self.service.stats;
+        stats.auth_failed.fetch_add(1, Ordering::Relaxed);
+        let (session, peer) = (self.client.session(), self.client.peer);
+        tracing::warn!(%session, %peer, why = %failure, "a client has failed to log in with SASL: {outcome}");
+    }
 }
 
 /// How a request that is no read is answered in read-only mode.
@@ -488,18 +532,4 @@ fn refused_read_only(header: RequestHeader) -> Local {
     };
     let xid = header.xid;
     Local::Refuse { xid, error, close }
-}
-
-/// As a Java server without a JAAS section for servers answers: with no token. One whose request has
-/// none is not answered at all.
-fn no_sasl(xid: Xid, body: &[u8], state: &mut ClientState) -> Result<Handled, Ended> {
-    let request = GetSaslRequest::read(&mut Reader::new(body));
-    if !request.is_ok_and(|request| request.token.is_some()) {
-        return Err(Ended::Malformed("a SASL token"));
-    }
-    reply::write(&mut state.out, xid, Zxid::ZERO, |writer| {
-        writer.buffer(None);
-        Ok(())
-    });
-    Ok(Handled::Done)
 }

@@ -24,6 +24,7 @@ use outpost_mirror::Tree;
 use outpost_mirror::acl::{AclRules, allows};
 use outpost_wire::{DecodeError, ErrorCode, Id, OpCode, Perms, Reader, SessionId};
 
+pub(crate) use eager::is_kerberos_name;
 pub use ephemerals::{EphemeralBudget, ephemeral_bytes_of};
 
 use request::{Create, Examination, Place};

@@ -102,7 +102,11 @@ const NO_ELECTION: &str = "Outpost takes no part in elections and opens no elect
 
 /// Keys that a Java server reads only from its command line, where they have no prefix `zookeeper.`, and that
 /// are honoured here in the file too.
-const COMMAND_LINE_ONLY: &[&str] = &["jute.maxbuffer", "readonlymode.enabled"];
+const COMMAND_LINE_ONLY: &[&str] = &[
+    "java.security.auth.login.config",
+    "jute.maxbuffer",
+    "readonlymode.enabled",
+];
 
 /// Flags that a Java server reads strictly: anything but `true` and `false` keeps it from starting. Ours are like that.
 const STRICT_FLAGS: &[&str] = &[

@@ -1,36 +1,34 @@
 //! SASL, towards clients and towards the ensemble.
 
-use super::{Key, NO, NONE, ignored, refused};
+use super::{Key, NO, NONE, honoured, ignored};
 
-const NO_SASL: &str = "SASL is not supported yet, so this has nothing to act on";
-const NEED_QUORUM_SASL: &str = "SASL towards the ensemble is not supported yet; set it to false where the \
-    voters do not require it, or stay with a Java observer";
-const NEED_SASL: &str = "SASL towards clients is not supported yet, so no client could be served; remove \
-    the line, or stay with a Java observer";
+const KERBEROS: &str = "it concerns Kerberos, which Outpost does not speak; users of DIGEST-MD5 keep their \
+    names as they are";
+const NO_LEARNERS: &str = "Outpost does not serve downstream learners yet, so nobody logs in there";
 
 /// The keys of this group.
 pub(super) const KEYS: &[Key] = &[
-    refused("sessionRequireClientSASLAuth", NO, NEED_SASL),
-    ignored("allowSaslFailedClients", NO, NO_SASL),
-    ignored("superUser", NONE, NO_SASL),
-    ignored("superUser.*", NONE, NO_SASL),
-    ignored("letAnySaslUserDoX", NONE, NO_SASL),
-    ignored("SASLAuthenticationProvider.superPassword", NONE, NO_SASL),
-    ignored("sasl.serverconfig", NONE, NO_SASL),
-    ignored("java.security.auth.login.config", NONE, NO_SASL),
-    ignored("requireKerberosConfig", NO, NO_SASL),
-    ignored("kerberos.*", NONE, NO_SASL),
-    ignored("security.auth_to_local", NONE, NO_SASL),
+    honoured("java.security.auth.login.config"),
+    honoured("sasl.serverconfig"),
+    honoured("sessionRequireClientSASLAuth"),
+    honoured("allowSaslFailedClients"),
+    honoured("superUser"),
+    honoured("superUser.*"),
+    honoured("letAnySaslUserDoX"),
+    honoured("SASLAuthenticationProvider.superPassword"),
+    ignored("requireKerberosConfig", NO, KERBEROS),
+    ignored("kerberos.*", NONE, KERBEROS),
+    ignored("security.auth_to_local", NONE, KERBEROS),
     ignored(
         "fips-mode",
         NO,
         "Outpost's cryptography is not certified after FIPS 140; what is asked of certificates and host names \
             is the same in either mode",
     ),
-    refused("quorum.auth.enableSasl", NO, NEED_QUORUM_SASL),
-    refused("quorum.auth.learnerRequireSasl", NO, NEED_QUORUM_SASL),
-    refused("quorum.auth.serverRequireSasl", NO, NEED_QUORUM_SASL),
-    ignored("quorum.auth.kerberos.servicePrincipal", NONE, NO_SASL),
-    ignored("quorum.auth.learner.saslLoginContext", NONE, NO_SASL),
-    ignored("quorum.auth.server.saslLoginContext", NONE, NO_SASL),
+    honoured("quorum.auth.enableSasl"),
+    honoured("quorum.auth.learnerRequireSasl"),
+    honoured("quorum.auth.serverRequireSasl"),
+    honoured("quorum.auth.learner.saslLoginContext"),
+    ignored("quorum.auth.kerberos.servicePrincipal", NONE, KERBEROS),
+    ignored("quorum.auth.server.saslLoginContext", NONE, NO_LEARNERS),
 ];

@@ -1,18 +1,22 @@
 //! Who a client may be, and what is then allowed.
 
 use super::super::settings::Settings;
-use super::super::{Auth, DigestAlgorithm, DigestAuth, Secret};
+use super::super::{Auth, DigestAlgorithm, DigestAuth, SaslAuth, Secret};
+use super::sasl::{self, Jaas};
 use super::words;
 
-pub(super) fn auth(settings: &mut Settings) -> Auth {
+pub(super) fn auth(settings: &mut Settings, jaas: Option<&Jaas>) -> Auth {
     let digest = digest_auth(settings);
-    let ensemble = ensemble_auth(settings);
+    let Providers { ensemble, sasl } = providers(settings);
+    let sasl = sasl::clients(settings, jaas, sasl);
     let mut schemes = vec!["ip"];
     schemes.extend(digest.as_ref().map(|_| "digest"));
+    schemes.extend(sasl.provider.then_some("sasl"));
     Auth {
-        enforced_schemes: enforced_schemes(settings, &schemes),
+        enforced_schemes: enforced_schemes(settings, &schemes, &sasl),
         digest,
         ensemble,
+        sasl,
         eager_acl_check: settings.flag("enableEagerACLCheck", false),
         skip_acl: skip_acl(settings),
     }
@@ -49,13 +53,18 @@ fn digest_auth(settings: &mut Settings) -> Option<DigestAuth> {
 }
 
 /// The authentication providers that are configured by class; digest and ip are there without being named.
-fn ensemble_auth(settings: &mut Settings) -> Option<Vec<String>> {
-    let mut has_ensemble = false;
+struct Providers {
+    ensemble: Option<Vec<String>>,
+    sasl: bool,
+}
+
+fn providers(settings: &mut Settings) -> Providers {
+    let (mut has_ensemble, mut sasl) = (false, false);
     for provider in settings.family("authProvider.*") {
         match provider.value.rsplit('.').next().unwrap_or_default() {
             "DigestAuthenticationProvider" | "IPAuthenticationProvider" => {}
             "EnsembleAuthenticationProvider" => has_ensemble = true,
-            "SASLAuthenticationProvider" => settings.complain(&provider, &unsupported("SASL")),
+            "SASLAuthenticationProvider" => sasl = true,
             "X509AuthenticationProvider" => settings.complain(&provider, &unsupported("X.509")),
             _ => settings.complain(
                 &provider,
@@ -67,7 +76,10 @@ fn ensemble_auth(settings: &mut Settings) -> Option<Vec<String>> {
     let names = settings
         .get("ensembleAuthName")
         .map(|setting| words(&setting.value));
-    has_ensemble.then(|| names.unwrap_or_default())
+    Providers {
+        ensemble: has_ensemble.then(|| names.unwrap_or_default()),
+        sasl,
+    }
 }
 
 fn unsupported(scheme: &str) -> String {
@@ -76,7 +88,29 @@ fn unsupported(scheme: &str) -> String {
     )
 }
 
-fn enforced_schemes(settings: &mut Settings, available: &[&str]) -> Vec<String> {
+/// The schemes of which every client needs an identity. `sessionRequireClientSASLAuth` goes before the others.
+fn enforced_schemes(settings: &mut Settings, available: &[&str], sasl: &SaslAuth) -> Vec<String> {
+    let requires_sasl = settings.flag("sessionRequireClientSASLAuth", false);
+    let schemes = listed_schemes(settings, available);
+    let schemes = match requires_sasl {
+        true => vec!["sasl".to_owned()],
+        false => schemes,
+    };
+    if requires_sasl && !sasl.provider {
+        settings.complain_of_file(
+            "sessionRequireClientSASLAuth=true needs an authProvider line with SASLAuthenticationProvider too",
+        );
+    }
+    if schemes == ["sasl"] && sasl.users.is_none() {
+        settings.complain_of_file(
+            "clients must log in with SASL, but there are no users, so none could be served; name a JAAS file with \
+             a section Server with java.security.auth.login.config",
+        );
+    }
+    schemes
+}
+
+fn listed_schemes(settings: &mut Settings, available: &[&str]) -> Vec<String> {
     let enabled = settings.flag("enforce.auth.enabled", false);
     let schemes = settings.get("enforce.auth.schemes");
     if !enabled {

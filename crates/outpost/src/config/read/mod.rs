@@ -3,6 +3,7 @@
 mod auth;
 mod clients;
 mod operators;
+mod sasl;
 mod tls;
 
 use std::num::NonZeroUsize;
@@ -15,7 +16,7 @@ use outpost_wire::membership::Role;
 
 use super::members::Members;
 use super::settings::Settings;
-use super::{Agreed, Config, Ensemble, FileText, ReadFile, Ticks};
+use super::{Agreed, Config, Ensemble, FileText, QuorumLogin, ReadFile, Ticks};
 use super::{identity, members};
 
 /// A tick where none is set, as in ZooKeeper.
@@ -53,8 +54,10 @@ pub(super) fn config(
         .unwrap_or(FRAME_BYTES_MAX);
     let addr = clients::client_addr(settings, own_id, &members);
     let clients = clients::clients(settings, addr, &ticks, frame_bytes_max);
-    let ensemble = ensemble(settings, members, frame_bytes_max);
-    let auth = auth::auth(settings);
+    let jaas = sasl::Jaas::read(settings, read_file);
+    let sasl = sasl::quorum(settings, jaas.as_ref());
+    let ensemble = ensemble(settings, members, frame_bytes_max, sasl);
+    let auth = auth::auth(settings, jaas.as_ref());
     let four_letter_words = operators::four_letter_words(settings, read_only_mode);
     let https = operators::https(settings);
     let admin = operators::admin(settings, https.0);
@@ -195,7 +198,12 @@ fn check_election(settings: &mut Settings) {
     settings.parse("electionAlg", parse);
 }
 
-fn ensemble(settings: &mut Settings, members: Members, frame_bytes_max: usize) -> Ensemble {
+fn ensemble(
+    settings: &mut Settings,
+    members: Members,
+    frame_bytes_max: usize,
+    sasl: Option<QuorumLogin>,
+) -> Ensemble {
     // ZooKeeper doubles the limit between servers unless told otherwise: a transaction is longer than its request.
     let extra = settings.bytes("jute.maxbuffer.extrasize", 0);
     let extra = extra.unwrap_or(frame_bytes_max).max(EXTRA_BYTES_MIN);
@@ -207,6 +215,7 @@ fn ensemble(settings: &mut Settings, members: Members, frame_bytes_max: usize) -
         observer_master_port: port.filter(|port| *port != 0),
         reconnect_delay_max: delay.unwrap_or_default(),
         record_bytes_max: frame_bytes_max.saturating_add(extra),
+        sasl,
     }
 }
 

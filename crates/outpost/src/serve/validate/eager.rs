@@ -94,7 +94,7 @@ fn has_two_parts(id: &BStr) -> bool {
 }
 
 /// `name`, or `name@realm`, or `name/host@realm`.
-fn is_kerberos_name(id: &BStr) -> bool {
+pub(crate) fn is_kerberos_name(id: &[u8]) -> bool {
     let slashes = |part: &[u8]| part.iter().filter(|&&byte| byte == b'/').count();
     match id.split_once_str("@") {
         None => true,

@@ -1,0 +1,161 @@
+//! An ensemble whose learners must log in with SASL (`quorum.auth.*`), and an observer that does.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use outpost_tests::observer::outpost_binary;
+use outpost_tests::{
+    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Version, wait,
+};
+
+use crate::region::LIMIT;
+use crate::sasl::Jaas;
+use crate::workload;
+
+/// What voters and observers have in common. Java refuses to log in with MD5 in FIPS mode, its default in 3.9.
+const LINES: [&str; 4] = [
+    "quorum.auth.enableSasl=true",
+    "quorum.auth.learnerRequireSasl=true",
+    "quorum.auth.serverRequireSasl=true",
+    "fips-mode=false",
+];
+
+fn jaas(password: &str) -> Jaas {
+    let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
+    Jaas::new(&format!(
+        "QuorumServer {{ {module} user_learner=\"mellon\"; }};\n\
+         QuorumLearner {{ {module} username=\"learner\" password=\"{password}\"; }};\n"
+    ))
+}
+
+/// An ensemble of which every member must know the password, and the file that tells it.
+fn ensemble(version: Version) -> (Ensemble, Jaas) {
+    let jaas = jaas("mellon");
+    let settings = Settings {
+        lines: LINES.map(str::to_owned).to_vec(),
+        java_arguments: vec![jaas.property()],
+        heap_mb: 128,
+        ..Settings::of(version)
+    };
+    (Ensemble::with(settings), jaas)
+}
+
+fn observer(jaas: &Jaas, kind: ObserverKind) -> ObserverSettings {
+    ObserverSettings {
+        environment: vec![jaas.environment(kind)],
+        ..ObserverSettings::default()
+    }
+}
+
+fn an_observer_logs_in_at(version: Version) {
+    let (ensemble, jaas) = ensemble(version);
+    let kind = ObserverKind::from_env();
+    let observer = Observer::start(&ensemble, kind, &observer(&jaas, kind));
+    workload::run(&ensemble, &observer, 100);
+    // The next leader is told the password too.
+    let leader = ensemble.wait_for_leader();
+    ensemble.kill(leader);
+    ensemble.wait_for_leader();
+    observer.wait_until_it_serves();
+    ensemble.start_server(leader);
+    ensemble.wait_until_all_serve();
+    workload::run(&ensemble, &observer, 50);
+}
+
+#[test]
+fn an_observer_logs_in_at_an_ensemble_of_3_9_that_requires_it() {
+    an_observer_logs_in_at(Version::V3_9_5);
+}
+
+#[test]
+fn an_observer_logs_in_at_an_ensemble_of_3_4_that_requires_it() {
+    an_observer_logs_in_at(Version::V3_4_14);
+}
+
+/// What an `outpost check` of the observer's configuration says.
+fn checked(observer: &Observer, jaas: &Jaas) -> String {
+    let (name, value) = jaas.environment(ObserverKind::Outpost);
+    let output = Command::new(outpost_binary())
+        .arg("check")
+        .arg(observer.config())
+        .env(name, value)
+        .output()
+        .expect("outpost runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_wrong_password_is_told_to_the_operator_and_does_not_flood_the_leader() {
+    let (ensemble, right) = ensemble(Version::NEWEST);
+    let wrong = jaas("guess");
+    let relays = Relay::before_all(&ensemble);
+    let settings = observer(&wrong, ObserverKind::Outpost).through(&relays);
+    let refused = Observer::start_without_waiting(&ensemble, ObserverKind::Outpost, &settings);
+    let told = || {
+        let log = fs::read_to_string(refused.running().log()).unwrap_or_default();
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("does not let us in"));
+        lines.map(str::to_owned).collect::<Vec<String>>()
+    };
+    // Half a second, one second, two: the fourth comes after three and a half.
+    let lines = wait::until("a fourth refusal", LIMIT, || {
+        let lines = told();
+        (lines.len() >= 4).then_some(lines)
+    });
+    for part in [
+        "user \"learner\"",
+        "jaas.conf:2",
+        "user_learner",
+        "QuorumServer",
+    ] {
+        assert!(lines[0].contains(part), "no {part} in: {}", lines[0]);
+    }
+    let leader = ensemble.server(ensemble.wait_for_leader());
+    let log = fs::read_to_string(leader.log()).expect("a log");
+    let failures = log.matches("Failed to authenticate using SASL").count();
+    assert!(
+        (1..=10).contains(&failures),
+        "the leader complains {failures} times"
+    );
+
+    let said = checked(&refused, &wrong);
+    assert!(
+        said.contains("lets us not in: it refuses user \"learner\""),
+        "{said}"
+    );
+    let said = checked(&refused, &right);
+    assert!(
+        said.contains("the leader accepts user learner and its password"),
+        "{said}"
+    );
+    // Whoever does not log in at all is not let in either, and is told what it may be.
+    let plain = fs::read_to_string(refused.config()).expect("a file");
+    let plain = plain.replace("quorum.auth.", "#");
+    fs::write(refused.config(), plain).expect("the run directory can be written");
+    let said = checked(&refused, &right);
+    assert!(said.contains("does it want TLS or SASL"), "{said}");
+}
+
+#[test]
+fn a_leader_that_knows_nothing_of_sasl_is_told_from_one_that_refuses() {
+    let ensemble = Ensemble::with(Settings {
+        heap_mb: 128,
+        ..Settings::default()
+    });
+    let jaas = jaas("mellon");
+    let mut settings = observer(&jaas, ObserverKind::Outpost);
+    settings.lines = LINES.map(str::to_owned).to_vec();
+    let observer = Observer::start_without_waiting(&ensemble, ObserverKind::Outpost, &settings);
+    wait::until("a word of it in the log", Duration::from_secs(30), || {
+        let log = fs::read_to_string(observer.running().log()).unwrap_or_default();
+        log.contains("quorum.auth.enableSasl may be off there")
+            .then_some(())
+    });
+    let said = checked(&observer, &jaas);
+    assert!(
+        said.contains("quorum.auth.enableSasl may be off there"),
+        "{said}"
+    );
+}
