@@ -67,7 +67,7 @@ def main(address):
     root.set("/kazoo-sasl/own", b"root's")
     eve.sync("/kazoo-sasl")
     check("its ACL names bob", eve.get_acls("/kazoo-sasl")[0] == OPEN_ACL_UNSAFE)
-    bob.create("/kazoo-sasl/auth", b"mine", acl=[make_acl("auth", "", all=True)])
+    bob.create("/kazoo-sasl/auth", b"mine", acl=[make_acl("auth", "whoever", all=True)])
     check("scheme auth stands for the user", bob.get_acls("/kazoo-sasl/auth")[0][0].id.id == "bob")
     fails("and not for another", NoAuthError, eve.get, "/kazoo-sasl/auth")
     bob.create("/kazoo-sasl/all", b"ours", acl=[make_acl("sasl", "anybody", read=True)])

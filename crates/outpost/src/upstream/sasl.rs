@@ -15,6 +15,7 @@ use outpost_wire::DecodeError;
 use outpost_wire::quorum_auth::{HEAD_BYTES, Head, Status, encode};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::config::QuorumLogin;
 use crate::sasl::{CHALLENGE_BYTES_MAX, Client, Distrusted, QUORUM};
@@ -23,6 +24,9 @@ use crate::sasl::{CHALLENGE_BYTES_MAX, Client, Distrusted, QUORUM};
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 /// How long at most.
 const PAUSE_LONGEST: Duration = Duration::from_secs(30);
+/// How long a master may think about its first answer; shorter than a connection may take to come about, so that
+/// there is something to tell.
+const FIRST_ANSWER_LONGEST: Duration = Duration::from_secs(4);
 /// Masters whose refusals are remembered; with more of them all are forgotten.
 const REFUSALS_MAX: usize = 256;
 
@@ -42,12 +46,15 @@ pub enum LoginError {
         /// Where user and password stand.
         place: String,
     },
-    /// The master has hung up at the first packet, as those do that know nothing of a login.
+    /// The master has hung up at the first packet. It may be about to stop, or be no leader behind a relay.
+    #[error("it closes the connection when we begin to log in")]
+    Closed,
+    /// The master says nothing, as those do that know nothing of a login: to them it looks like a packet that goes on.
     #[error(
-        "it closes the connection when we begin to log in: quorum.auth.enableSasl may be off there; then set \
+        "it does not answer when we begin to log in: quorum.auth.enableSasl may be off there; then set \
          quorum.auth.learnerRequireSasl=false here"
     )]
-    Closed,
+    Silent,
     /// What came is no packet of a login.
     #[error("it does not answer as one that knows SASL: is this a quorum port?")]
     Foreign,
@@ -65,7 +72,7 @@ pub enum LoginError {
 impl LoginError {
     /// Whether trying again soon would end in the same way.
     fn is_final(&self) -> bool {
-        !matches!(self, LoginError::Io(_))
+        !matches!(self, LoginError::Io(_) | LoginError::Closed)
     }
 }
 
@@ -80,7 +87,7 @@ impl From<LoginError> for io::Error {
 
 /// Logs in. Afterwards the stream is at the first byte of the learner protocol.
 ///
-/// How long it may take is the caller's to bound.
+/// How long it may take altogether is the caller's to bound; here only the first answer is.
 ///
 /// # Errors
 /// When the master does not let us in, or is not to be trusted.
@@ -90,7 +97,8 @@ pub async fn log_in(
 ) -> Result<(), LoginError> {
     let mut client = Client::new(QUORUM, &login.user, login.password.reveal());
     send(stream, b"").await?;
-    let challenge = match receive(stream).await {
+    let first = timeout(FIRST_ANSWER_LONGEST, receive(stream)).await;
+    let challenge = match first.map_err(|_| LoginError::Silent)? {
         // Nothing was said yet that could be refused.
         Err(LoginError::Io(error)) if has_hung_up(&error) => return Err(LoginError::Closed),
         received => token(received?, Status::InProgress, login)?,
