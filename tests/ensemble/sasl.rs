@@ -162,8 +162,8 @@ impl Talk {
                 self.token(edited.as_bytes(), Some(&client))
             }
             Digest(user) => {
-                let outcome = self.client.try_authenticate(user)?;
-                let _ = write!(self.said, "{outcome:?}");
+                self.client.try_authenticate(user)?;
+                self.said += "added";
                 Ok(())
             }
             WhoAmI => self.who_am_i(),

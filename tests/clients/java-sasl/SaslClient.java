@@ -2,6 +2,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -55,7 +56,7 @@ public final class SaslClient {
         await(states, KeeperState.SaslAuthenticated);
         List<ClientInfo> who = bob.whoAmI();
         Checks.check("bob is known as such: " + who, who.contains(new ClientInfo("sasl", "bob")));
-        List<ACL> onlyBob = List.of(new ACL(Perms.ALL, new Id("sasl", "bob")));
+        List<ACL> onlyBob = Arrays.asList(new ACL(Perms.ALL, new Id("sasl", "bob")));
         bob.create("/java-sasl", "bob's".getBytes(UTF_8), onlyBob, CreateMode.PERSISTENT);
         Checks.same("what bob may read he reads", "bob's", new String(bob.getData("/java-sasl", false, null), UTF_8));
         ZooKeeper eve = client(address, "Eve", states);
