@@ -15,6 +15,7 @@ mod leader_memory;
 mod link;
 mod local_sessions;
 mod membership;
+mod monitoring;
 mod quorum_sasl;
 mod read_only;
 mod region;

@@ -569,7 +569,14 @@ pub(crate) fn java_server(version: Version, heap_mb: u32, config: &Path) -> Comm
         "-Dlog4j.configuration=file:{}",
         source_dir().join("servers/log4j.properties").display()
     ));
-    java.arg("-cp").arg(jars::zookeeper(version.number()));
+    let mut class_path = jars::zookeeper(version.number());
+    // The provider is a jar of its own.
+    let text = fs::read_to_string(config).unwrap_or_default();
+    if text.contains("PrometheusMetricsProvider") {
+        let more = jars::zookeeper(&format!("{}-prometheus", version.number()));
+        class_path = format!("{class_path}:{more}");
+    }
+    java.arg("-cp").arg(class_path);
     java.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
         .arg(config);
     java

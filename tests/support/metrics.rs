@@ -18,16 +18,7 @@ impl Metrics {
     /// # Errors
     /// When nobody answers with such a page.
     pub fn read(address: SocketAddr) -> io::Result<Self> {
-        let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-        stream.set_read_timeout(Some(LIMIT))?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page)?;
-        let line = page.lines().next().unwrap_or_default();
-        if !line.contains(" 200 ") {
-            return Err(io::Error::other(format!("/metrics answers {line}")));
-        }
-        Ok(Self::parse(&page))
+        Ok(Self::parse(&page(address)?))
     }
 
     fn parse(page: &str) -> Self {
@@ -61,6 +52,23 @@ impl Metrics {
             .map(|(name, value)| (name.as_str(), *value))
             .collect()
     }
+}
+
+/// The page `/metrics` at `address`, its head included.
+///
+/// # Errors
+/// When nobody answers with such a page.
+pub fn page(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    let line = page.lines().next().unwrap_or_default();
+    if !line.contains(" 200 ") {
+        return Err(io::Error::other(format!("/metrics answers {line}")));
+    }
+    Ok(page)
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ use crate::relay::Relay;
 use crate::run_dir::{RunDir, profile_dir};
 use crate::{four_letter, wait};
 
+/// The line of `zoo.cfg` with which a Java server tells Prometheus its metrics.
+pub const PROMETHEUS: &str =
+    "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
+
 /// How long an observer may take until it serves.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -150,13 +154,17 @@ impl Observer {
         SocketAddr::from(([127, 0, 0, 1], self.ports.client))
     }
 
-    /// What it tells Prometheus now; a Java observer is not asked to tell anything.
+    /// Where it tells Prometheus; a Java observer does so only with [`PROMETHEUS`] among its lines.
+    pub fn metrics_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.metrics_port))
+    }
+
+    /// What it tells Prometheus now.
     ///
     /// # Panics
     /// When it does not answer.
     pub fn metrics(&self) -> Metrics {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.metrics_port));
-        Metrics::read(address)
+        Metrics::read(self.metrics_address())
             .unwrap_or_else(|error| panic!("observer {} shows no metrics: {error}", self.id))
     }
 

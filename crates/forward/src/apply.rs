@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use bstr::BStr;
 use bytes::Bytes;
 use outpost_mirror::{Applied, Difference, DigestCheck, Mirror, Tree, WriteGuard};
 use outpost_wire::membership::Membership;
@@ -21,6 +22,7 @@ use crate::event::Event;
 use crate::hold::{Hold, Standing};
 use crate::link::Shared;
 use crate::lost::Lost;
+use crate::namespaces::Namespaces;
 use crate::status::Reattached;
 use crate::writes::Pending;
 
@@ -81,7 +83,7 @@ impl Apply {
                     guard = mirror.write();
                     self.replace(*tree, difference.as_ref(), &mut guard);
                 }
-                event => self.handle(event, &mut guard),
+                event => self.handle(event, queued.at, &mut guard),
             }
         }
         let zxid = guard.last_zxid();
@@ -98,10 +100,10 @@ impl Apply {
         self.retired = None;
     }
 
-    fn handle(&mut self, event: Event, guard: &mut WriteGuard<'_>) {
+    fn handle(&mut self, event: Event, came: Instant, guard: &mut WriteGuard<'_>) {
         match event {
             Event::Snapshot(tree) => self.replace(*tree, None, guard),
-            Event::Committed { bytes, .. } => self.commit(&bytes, guard),
+            Event::Committed { bytes, .. } => self.commit(&bytes, came, guard),
             Event::UpToDate {
                 epoch,
                 at,
@@ -161,7 +163,7 @@ impl Apply {
         self.retired = Some(std::mem::replace(&mut **guard, tree));
     }
 
-    fn commit(&mut self, bytes: &Bytes, guard: &mut WriteGuard<'_>) {
+    fn commit(&mut self, bytes: &Bytes, came: Instant, guard: &mut WriteGuard<'_>) {
         if self.diverged {
             return;
         }
@@ -183,6 +185,9 @@ impl Apply {
             answers.fired(watcher, event);
         });
         self.note(&entry);
+        let status = &self.shared.status;
+        status.note_wait(came, answer.ours.is_some());
+        note_written(&entry.txn, &mut status.written.lock());
         if let Some(why) = &applied.diverged {
             self.give_up_on(answer.ours.as_slice());
             return self.diverge(&why.to_string());
@@ -227,7 +232,7 @@ impl Apply {
     fn note(&mut self, entry: &TxnEntry<'_>) {
         let status = &self.shared.status;
         status.txns_applied.fetch_add(1, Ordering::Relaxed);
-        let ms = wall_clock_ms() - entry.header.time;
+        let ms = clock::wall_clock_ms().saturating_sub(entry.header.time);
         status.propagation_ms.store(ms, Ordering::Relaxed);
         // What a DIFF brings was committed while nobody here could have heard of it.
         if matches!(self.hold.standing(), Standing::Attached(_)) {
@@ -369,6 +374,26 @@ impl Apply {
     }
 }
 
+/// Counts what a transaction writes: paths and data.
+fn note_written(txn: &Txn<'_>, written: &mut Namespaces) {
+    let mut note = |path: &BStr, data: Option<&[u8]>| {
+        let bytes = path.len() + data.map_or(0, <[u8]>::len);
+        written.note(path, bytes as u64);
+    };
+    match txn {
+        Txn::Create(create) => note(create.path, create.data),
+        Txn::SetData { path, data, .. } => note(path, *data),
+        Txn::Delete { path } => note(path, None),
+        Txn::Multi(txns) => {
+            let failed = txns.iter().any(|sub| matches!(sub.txn, Txn::Error { .. }));
+            for sub in txns.iter().filter(|_| !failed) {
+                note_written(&sub.txn, written);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Shows the membership that the master announced in `/zookeeper/config`, where a master that has
 /// no such transaction in its history sends it with NEWLEADER alone.
 fn adopt_config(text: &[u8], guard: &mut WriteGuard<'_>) {
@@ -377,7 +402,7 @@ fn adopt_config(text: &[u8], guard: &mut WriteGuard<'_>) {
         return;
     }
     match Membership::parse(text) {
-        Ok(membership) => guard.set_config(text, membership.version, wall_clock_ms()),
+        Ok(membership) => guard.set_config(text, membership.version, clock::wall_clock_ms()),
         Err(error) => tracing::warn!(%error, "the membership in NEWLEADER cannot be read"),
     }
 }
@@ -387,11 +412,4 @@ fn view<'a>(guard: &'a WriteGuard<'_>) -> View<'a> {
         tree: guard,
         watches: guard.watches(),
     }
-}
-
-fn wall_clock_ms() -> i64 {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

@@ -71,12 +71,18 @@ pub(crate) struct Wire {
 pub(crate) struct Queued {
     pub(crate) event: Event,
     pub(crate) bytes: u32,
+    /// When it came.
+    pub(crate) at: Instant,
 }
 
 impl Queued {
     /// An event that takes no share of the bytes.
     pub(crate) fn new(event: Event) -> Queued {
-        Queued { event, bytes: 0 }
+        Queued {
+            event,
+            bytes: 0,
+            at: clock::now(),
+        }
     }
 }
 
@@ -382,6 +388,8 @@ impl Wire {
     /// Submits a request and those that wait right behind it.
     fn submit_with_followers(&mut self, first: Request, upward: &Upward, requests: &mut Requests) {
         self.learner.tell_time(clock::now());
+        let waiting = requests.len() as u64;
+        upward.shared.status.requests_waiting.note(waiting, 1);
         self.submit(first, upward);
         for _ in 1..REQUESTS_AT_ONCE {
             if upward.shared.writes.revalidations() >= REVALIDATIONS_MAX {
@@ -613,6 +621,11 @@ impl Wire {
                 Event::Synced => _ = self.asked.pop_front(),
                 _ => {}
             }
+            if let Event::Committed { time, .. } = &event
+                && self.learner.is_following()
+            {
+                shared.status.note_commit(*time);
+            }
             let queued = upward.apply.weigh(event, shared);
             match timeout(shared.sync_timeout / 2, upward.apply.push(queued)).await {
                 Ok(pushed) => pushed?,
@@ -669,7 +682,11 @@ impl ApplyQueue {
         };
         // One transaction always fits: it takes the whole queue at most.
         let bytes = u32::try_from(length.min(shared.apply_queue_bytes_max)).unwrap_or(u32::MAX);
-        Queued { event, bytes }
+        Queued {
+            event,
+            bytes,
+            at: clock::now(),
+        }
     }
 
     /// Waits for room, then queues. Fails only when the apply thread is gone.

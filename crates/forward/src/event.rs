@@ -18,6 +18,8 @@ pub enum Event {
     Committed {
         /// The transaction's zxid.
         zxid: Zxid,
+        /// The leader's clock when it was made, ms since 1970.
+        time: i64,
         /// Header, record, and digest if there is one.
         bytes: Bytes,
         /// The session that it closes, if that is what it does.
@@ -58,6 +60,7 @@ impl Event {
     pub(crate) fn committed(header: &TxnHeader, bytes: Bytes) -> Event {
         Event::Committed {
             zxid: header.zxid,
+            time: header.time,
             bytes,
             closes: (header.kind == OpCode::CloseSession.code()).then_some(header.session),
         }

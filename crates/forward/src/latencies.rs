@@ -26,7 +26,7 @@ pub struct Latencies {
 }
 
 /// What [`Latencies`] come to, of one or of several together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LatencySummary {
     /// The shortest; 0 if there is none.
     pub min: u64,
@@ -52,6 +52,11 @@ impl Latencies {
         } else {
             self.min.fetch_min(ms, Ordering::Relaxed);
         }
+    }
+
+    /// Whether anything was counted.
+    pub fn has_any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
     }
 
     /// Forgets everything.
@@ -119,7 +124,7 @@ impl Buckets {
 }
 
 /// Counters of several [`Buckets`] together, at some moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Distribution {
     counts: [u64; BUCKETS],
 }

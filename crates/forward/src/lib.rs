@@ -22,6 +22,7 @@ pub mod learner;
 mod link;
 pub mod losses;
 pub mod lost;
+pub mod namespaces;
 pub mod network;
 mod owners;
 pub mod pulse;

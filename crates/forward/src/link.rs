@@ -139,6 +139,11 @@ impl Requests {
         }
     }
 
+    /// How many there are now.
+    pub(crate) fn len(&self) -> usize {
+        self.given_back.len() + self.queue.len()
+    }
+
     /// Takes what was not sent, for the next link. No more than may be on their way at one time.
     pub(crate) fn give_back(&mut self, forwards: impl Iterator<Item = Forward>) {
         self.given_back.extend(forwards.map(Request::Forward));

@@ -10,9 +10,10 @@ use crate::candidates::Candidate;
 use crate::clock;
 use crate::freshness::Freshness;
 use crate::histogram::Histogram;
-use crate::latencies::Latencies;
+use crate::latencies::{Latencies, LatencySummary};
 use crate::losses::{CaughtUp, Loss, LossReport, Losses, Outcome};
 use crate::lost::Lost;
+use crate::namespaces::Namespaces;
 use crate::recorder::Recording;
 use crate::tally::Tally;
 
@@ -118,6 +119,18 @@ pub struct LinkStatus {
     pub propagation: Latencies,
     /// Milliseconds between the leader's clock in the newest transaction and its application here.
     pub propagation_ms: AtomicI64,
+    /// Times between the leader's clock in a transaction and its arrival here, while following; ms, none negative.
+    pub arrivals: Latencies,
+    /// From the arrival of a transaction that answers a request of ours until it was applied, ms.
+    pub own_waits: Latencies,
+    /// From the arrival of any other transaction until it was applied, ms.
+    pub other_waits: Latencies,
+    /// Bytes written, by namespace.
+    pub written: Mutex<Namespaces>,
+    /// Requests that waited for the link each time it took some.
+    pub requests_waiting: Latencies,
+    /// Times without a learner master to follow, each from a loss or the start until it was over, ms.
+    pub unavailable: Latencies,
 }
 
 impl LinkStatus {
@@ -153,6 +166,12 @@ impl LinkStatus {
             synchronizations: Latencies::default(),
             propagation: Latencies::default(),
             propagation_ms: AtomicI64::new(0),
+            arrivals: Latencies::default(),
+            own_waits: Latencies::default(),
+            other_waits: Latencies::default(),
+            written: Mutex::default(),
+            requests_waiting: Latencies::default(),
+            unavailable: Latencies::default(),
         }
     }
 
@@ -288,6 +307,27 @@ impl LinkStatus {
         Some(Reattached { after, kept, by })
     }
 
+    /// Bytes written, by namespace.
+    pub fn written_by_namespace(&self) -> Vec<(String, LatencySummary)> {
+        Namespaces::sum([&*self.written.lock()].into_iter())
+    }
+
+    /// A transaction has come that the leader made at that time, ms since 1970.
+    pub(crate) fn note_commit(&self, time: i64) {
+        let ms = clock::wall_clock_ms().saturating_sub(time);
+        self.arrivals.note(u64::try_from(ms).unwrap_or(0), 1);
+    }
+
+    /// A transaction was applied that has waited since then.
+    pub(crate) fn note_wait(&self, since: Instant, ours: bool) {
+        let waits = match ours {
+            true => &self.own_waits,
+            false => &self.other_waits,
+        };
+        let waited = clock::now().saturating_duration_since(since);
+        waits.note(whole_ms(waited), 1);
+    }
+
     /// Clients are not held any longer.
     pub(crate) fn note_given_up(&self) {
         self.losses_kept.lock().given_up(clock::now());
@@ -310,7 +350,9 @@ impl LinkStatus {
         match state {
             LinkState::Attached => {
                 self.freshness.lock().followed(now);
-                *self.detached_since.lock() = None;
+                if let Some(since) = self.detached_since.lock().take() {
+                    self.unavailable.note(whole_ms(now - since), 1);
+                }
                 if let Some(life) = &mut *self.life.lock() {
                     life.followed = Some(now);
                 }
@@ -355,4 +397,7 @@ impl LinkStatus {
     pub(crate) fn note_applied(&self, zxid: Zxid) {
         self.freshness.lock().mirror_is_at(zxid, clock::now());
     }
+}
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod build_info;
 pub mod config;
+pub mod fired;
 pub mod limits;
 pub mod liveness;
 pub mod logs;
@@ -14,6 +15,7 @@ pub mod readiness;
 pub mod report;
 pub mod sasl;
 pub mod serve;
+pub mod sizes;
 pub mod stats;
 mod systemd;
 pub mod tls;

@@ -5,12 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outpost_forward::latencies::{Latencies, LatencySummary};
+use outpost_forward::namespaces::Namespaces;
 use outpost_forward::tally::Closed;
+use parking_lot::Mutex;
 
+use crate::fired::Fired;
 use crate::serve::client::Cause;
+use crate::sizes::{Sizes, SizesReport};
 
 /// Counters of one worker. Only its thread writes to them.
 #[derive(Debug, Default)]
@@ -27,6 +31,10 @@ pub struct WorkerStats {
     /// Reads answered from the tree.
     pub reads: AtomicU64,
     latencies: Latencies,
+    /// Bytes of the answers to them.
+    pub sizes: Sizes,
+    /// Bytes read, by namespace.
+    pub namespaces: Mutex<Namespaces>,
 }
 
 impl WorkerStats {
@@ -86,6 +94,24 @@ pub struct Stats {
     pub snapshots_failed: AtomicU64,
     /// Sessions whose connection was silent for a whole timeout.
     pub stale_expired: AtomicU64,
+    /// Bytes of the answers that no turn of a connection counts.
+    pub pushed_sizes: Sizes,
+    /// Bytes of reads that had to wait behind writes, by namespace.
+    pub late_reads: Mutex<Namespaces>,
+    /// Watchers told of a change, by what had changed.
+    pub fired: Mutex<Fired>,
+    /// Tokens that were missing from a full bucket at each connect request.
+    pub token_deficit: Latencies,
+    /// Connections closed because nobody is served.
+    pub closed_not_serving: AtomicU64,
+    /// Answers of the leader whose connection was gone.
+    pub stale_replies: AtomicU64,
+    /// Clients that named this ensemble.
+    pub ensemble_named: AtomicU64,
+    /// Clients that named another.
+    pub ensemble_other: AtomicU64,
+    /// Clients that named none, or any, where none is demanded.
+    pub ensemble_skipped: AtomicU64,
 }
 
 impl Stats {
@@ -113,6 +139,15 @@ impl Stats {
             snapshots_limited: AtomicU64::new(0),
             snapshots_failed: AtomicU64::new(0),
             stale_expired: AtomicU64::new(0),
+            pushed_sizes: Sizes::default(),
+            late_reads: Mutex::default(),
+            fired: Mutex::default(),
+            token_deficit: Latencies::default(),
+            closed_not_serving: AtomicU64::new(0),
+            stale_replies: AtomicU64::new(0),
+            ensemble_named: AtomicU64::new(0),
+            ensemble_other: AtomicU64::new(0),
+            ensemble_skipped: AtomicU64::new(0),
         }
     }
 
@@ -124,6 +159,12 @@ impl Stats {
     /// Counts a write that came back.
     pub fn note_write(&self, ms: u64) {
         self.pushed.fetch_add(1, Ordering::Relaxed);
+        self.writes.note(ms, 1);
+    }
+
+    /// Counts a session that was made: a write too, as a Java server sees it.
+    pub fn note_session_made(&self, took: Duration) {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.writes.note(ms, 1);
     }
 
@@ -145,6 +186,19 @@ impl Stats {
         self.notifications.fetch_add(1, Ordering::Relaxed);
         self.notification_bytes
             .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes read, by namespace.
+    pub fn read_by_namespace(&self) -> Vec<(String, LatencySummary)> {
+        let workers = self.workers.iter().map(|worker| &worker.namespaces);
+        let all: Vec<_> = workers.chain([&self.late_reads]).map(Mutex::lock).collect();
+        Namespaces::sum(all.iter().map(|one| &**one))
+    }
+
+    /// Bytes of answers.
+    pub fn response_sizes(&self) -> SizesReport {
+        let workers = self.workers.iter().map(|worker| &worker.sizes);
+        SizesReport::of(workers.chain([&self.pushed_sizes]))
     }
 
     /// The sum of one counter over all workers.

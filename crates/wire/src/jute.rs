@@ -296,6 +296,11 @@ impl<'a> Writer<'a> {
         Writer { out }
     }
 
+    /// Bytes that are in the buffer, those from before included.
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
     /// Raw bytes, without a length.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);

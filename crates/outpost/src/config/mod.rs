@@ -84,6 +84,8 @@ pub struct Config {
     pub metrics_required: bool,
     /// `ssl.*` and `ssl.quorum.*`: TLS towards clients and towards the ensemble.
     pub tls: Tls,
+    /// How metrics are told.
+    pub metrics_style: MetricsStyle,
     /// `outpost.workers`: threads that serve clients; by default one per core.
     pub workers: NonZeroUsize,
     /// `outpost.hold`: how long clients are held while there is no link to the ensemble; zero closes them at once,
@@ -365,6 +367,25 @@ impl FourLetterWords {
             FourLetterWords::Only(words) => words.contains(word),
         }
     }
+}
+
+/// How metrics are told to Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricsStyle {
+    /// `outpost.metricsNames`: whose names they have.
+    pub names: MetricNames,
+    /// `metricsProvider.exportJvmInfo`: whether what is asked of a Java virtual machine is told of this process.
+    pub java_machine: bool,
+}
+
+/// Whose names metrics have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricNames {
+    /// Those of the exporter of ZooKeeper 3.6 to 3.9.
+    V3_9,
+    /// Those of the exporter of ZooKeeper 3.10: counters end in `_total`, summaries have the quantile 0.95 in the
+    /// place of 0.9.
+    V3_10,
 }
 
 /// The admin server.

@@ -664,7 +664,7 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
             "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
             false,
         ),
-        ("metricsProvider.exportJvmInfo=true", true),
+        ("metricsProvider.exportJvmInfo=true", false),
         ("metricsProvider.httpPort=7000", false),
         (
             "metricsProvider.httpPort=7000\nmetricsProvider.className=a.NullMetricsProvider",

@@ -1,99 +1,48 @@
-//! Metrics: one table (`table.rs`) with the name, the unit and the meaning of each, shown as the
-//! Prometheus exposition, as `mntr` and as the admin command `monitor`.
+//! Metrics: tables with the name, the unit and the meaning of each, shown as the Prometheus exposition, as
+//! `mntr` and as the admin command `monitor`.
 //!
 //! Nothing is recorded here. Values are looked up when somebody asks, so a metric costs nothing while
-//! nobody does.
+//! nobody does. Read on in `table` (most metrics), `stages` (those of a Java server's inside that exist here),
+//! `absent` (those that exist in no observer or not in this one, and why) and `text` (the exposition).
 
+mod absent;
 mod as_prometheus;
+mod java_machine;
+mod stages;
 mod table;
+mod text;
 
-use std::fmt::{self, Display, Write as _};
-
-use metrics::{Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder, formatting};
+use std::fmt::{self, Display};
 
 use crate::report::{Facts, Picture, java};
 
 pub use as_prometheus::monitor_as_prometheus;
-pub use table::{Histogram, Kind, METRICS, Metric, Summary, Value};
+pub use table::{Detail, Histogram, Kind, METRICS, Metric, Summary, Value};
 
 /// Type of the exposition's text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+/// Every metric, in the order in which they are shown.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    let tables = [
+        METRICS,
+        stages::METRICS,
+        absent::METRICS,
+        java_machine::METRICS,
+    ];
+    tables.into_iter().flatten()
+}
 
 /// The exposition that Prometheus scrapes.
 pub fn exposition(picture: &Picture<'_>) -> String {
-    // A recorder of its own for each scrape: what is gone, such as a quota, does not linger.
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let mut others = String::new();
-    for metric in METRICS {
-        match (metric.value)(picture) {
-            Value::Absent => {}
-            Value::Whole(value) => record(&recorder, metric, None, value as f64),
-            // The recorder counts in whole numbers.
-            Value::Real(value) if metric.kind == Kind::Counter => {
-                write_head(&mut others, metric);
-                let _ = writeln!(others, "{} {value}\n", metric.name);
-            }
-            Value::Real(value) => record(&recorder, metric, None, value),
-            Value::Set(label, values) => {
-                for (of, value) in values {
-                    record(&recorder, metric, Some(Label::new(label, of)), value as f64);
-                }
-            }
-            Value::Summary(summary) => write_summary(&mut others, metric, &summary),
-            Value::Histogram(histogram) => write_histogram(&mut others, metric, &histogram),
+    let mut text = String::new();
+    for metric in all() {
+        if picture.style.java_machine || !metric.is_of_java_machine() {
+            let value = (metric.value)(picture);
+            text::write(&mut text, metric, &value, picture.style.names);
         }
     }
-    let mut text = recorder.handle().render();
-    text.push_str(&others);
     text
-}
-
-fn record(recorder: &PrometheusRecorder, metric: &Metric, label: Option<Label>, value: f64) {
-    let key = Key::from_parts(metric.name, Vec::from_iter(label));
-    let help = metric.help_and_unit().into();
-    match metric.kind {
-        Kind::Counter => {
-            recorder.describe_counter(metric.name.into(), None, help);
-            let counter = recorder.register_counter(&key, &METADATA);
-            counter.absolute(value as u64);
-        }
-        Kind::Gauge | Kind::Summary | Kind::Histogram => {
-            recorder.describe_gauge(metric.name.into(), None, help);
-            recorder.register_gauge(&key, &METADATA).set(value);
-        }
-    }
-}
-
-/// The recorder makes summaries of samples; ours are made already.
-fn write_summary(text: &mut String, metric: &Metric, summary: &Summary) {
-    write_head(text, metric);
-    let name = metric.name;
-    for (quantile, _, value) in &summary.quantiles {
-        let _ = writeln!(text, "{name}{{quantile=\"{quantile}\"}} {value}");
-    }
-    let _ = writeln!(text, "{name}_sum {}", summary.sum);
-    let _ = writeln!(text, "{name}_count {}\n", summary.count);
-}
-
-/// The recorder fills buckets by itself; ours are filled already.
-fn write_histogram(text: &mut String, metric: &Metric, histogram: &Histogram) {
-    write_head(text, metric);
-    let name = metric.name;
-    for (bound, count) in &histogram.buckets {
-        let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {count}");
-    }
-    let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {}", histogram.count);
-    let _ = writeln!(text, "{name}_sum {}", histogram.sum);
-    let _ = writeln!(text, "{name}_count {}\n", histogram.count);
-}
-
-fn write_head(text: &mut String, metric: &Metric) {
-    let (name, kind) = (metric.name, metric.kind.name());
-    formatting::write_help_line(text, name, None, None, &metric.help_and_unit());
-    formatting::write_type_line(text, name, None, None, kind);
 }
 
 /// A value that `mntr` or `monitor` shows.
@@ -131,7 +80,7 @@ pub fn monitor(picture: &Picture<'_>, facts: &Facts) -> Vec<(String, Shown)> {
             Shown::Whole(master.map_or(-1, |master| master.server.0)),
         ),
     ];
-    for metric in METRICS.iter().filter(|metric| metric.in_monitor) {
+    for metric in all().filter(|metric| metric.in_monitor) {
         show(metric, (metric.value)(picture), &mut shown);
     }
     shown
@@ -153,6 +102,11 @@ fn show(metric: &Metric, value: Value, shown: &mut Vec<(String, Shown)>) {
             }
         }
         Value::Summary(summary) => show_summary(name, &summary, shown),
+        Value::Summaries(_, summaries) => {
+            for (of, summary) in summaries {
+                show_summary(&format!("{of}_{name}"), &summary, shown);
+            }
+        }
         Value::Histogram(histogram) => {
             let count = Shown::Whole(histogram.count.cast_signed());
             shown.push((format!("{name}_count"), count));
@@ -162,18 +116,22 @@ fn show(metric: &Metric, value: Value, shown: &mut Vec<(String, Shown)>) {
 }
 
 fn show_summary(name: &str, summary: &Summary, shown: &mut Vec<(String, Shown)>) {
-    let mean = Shown::Real(java::mean(summary.sum, summary.count));
+    let values = &summary.values;
+    let mean = Shown::Real(java::mean(values.sum, values.count));
     shown.push((format!("avg_{name}"), mean));
-    let parts = [
-        ("min", summary.min),
-        ("max", summary.max),
-        ("cnt", summary.count),
-        ("sum", summary.sum),
+    let extremes = [
+        ("min", values.min),
+        ("max", values.max),
+        ("cnt", values.count),
+        ("sum", values.sum),
     ];
-    let quantiles = summary.quantiles.iter();
-    let quantiles = quantiles.filter(|(_, part, _)| !part.is_empty());
-    let quantiles = quantiles.map(|(_, part, value)| (*part, *value));
-    for (part, value) in parts.into_iter().chain(quantiles) {
+    let quantiles = match summary.detail {
+        Detail::Basic | Detail::Sums => &[][..],
+        Detail::Advanced => &[("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)],
+    };
+    let quantiles = quantiles.iter();
+    let quantiles = quantiles.map(|(part, quantile)| (*part, values.quantile(*quantile)));
+    for (part, value) in extremes.into_iter().chain(quantiles) {
         shown.push((format!("{part}_{name}"), Shown::Whole(value.cast_signed())));
     }
 }
@@ -182,6 +140,7 @@ fn show_summary(name: &str, summary: &Summary, shown: &mut Vec<(String, Shown)>)
 mod tests {
     use super::*;
     use outpost_forward::Lost;
+    use outpost_forward::latencies::{Latencies, LatencySummary};
     use std::collections::BTreeSet;
 
     #[test]
@@ -196,7 +155,7 @@ mod tests {
             .map(ToOwned::to_owned)
             .collect();
         documented.sort();
-        let mut wanted: Vec<String> = METRICS.iter().map(Metric::documentation).collect();
+        let mut wanted: Vec<String> = all().map(Metric::documentation).collect();
         wanted.sort();
         if documented != wanted {
             let missing: Vec<_> = wanted.iter().filter(|l| !documented.contains(l)).collect();
@@ -221,13 +180,13 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_those_of_counters_of_our_own_say_so() {
-        let names: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), METRICS.len());
-        for metric in METRICS.iter().filter(|metric| metric.is_ours()) {
+        let names: BTreeSet<&str> = all().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), all().count());
+        for metric in all().filter(|metric| metric.is_ours()) {
             let says_so = metric.name.ends_with("_total");
             assert_eq!(says_so, metric.kind == Kind::Counter, "{}", metric.name);
         }
-        for metric in METRICS {
+        for metric in all() {
             assert!(
                 metric.help.ends_with('.') && !metric.unit.is_empty(),
                 "{}",
@@ -238,27 +197,38 @@ mod tests {
 
     #[test]
     fn a_summary_is_shown_as_by_the_default_provider() {
-        let summary = Summary {
-            min: 1,
-            max: 7,
-            count: 3,
-            sum: 10,
-            quantiles: vec![("0.5", "p50", 2), ("0.9", "", 6), ("0.99", "p99", 7)],
+        let times = Latencies::default();
+        times.note(1, 1);
+        times.note(2, 1);
+        times.note(7, 1);
+        let values = LatencySummary::of([&times]);
+        let show = |detail| {
+            let summary = Summary {
+                values: values.clone(),
+                detail,
+            };
+            let mut shown = Vec::new();
+            show_summary("readlatency", &summary, &mut shown);
+            let lines = shown.iter().map(|(k, v)| format!("{k}\t{v}"));
+            lines.collect::<Vec<String>>()
         };
-        let mut shown = Vec::new();
-        show_summary("readlatency", &summary, &mut shown);
-        let lines: Vec<String> = shown.iter().map(|(k, v)| format!("{k}\t{v}")).collect();
+        let basic = [
+            "avg_readlatency\t3.3333",
+            "min_readlatency\t1",
+            "max_readlatency\t7",
+            "cnt_readlatency\t3",
+            "sum_readlatency\t10",
+        ];
+        let quantiles = [
+            "p50_readlatency\t2",
+            "p95_readlatency\t7",
+            "p99_readlatency\t7",
+            "p999_readlatency\t7",
+        ];
+        assert_eq!(show(Detail::Basic), basic);
         assert_eq!(
-            lines,
-            [
-                "avg_readlatency\t3.3333",
-                "min_readlatency\t1",
-                "max_readlatency\t7",
-                "cnt_readlatency\t3",
-                "sum_readlatency\t10",
-                "p50_readlatency\t2",
-                "p99_readlatency\t7"
-            ]
+            show(Detail::Advanced),
+            [&basic[..], &quantiles[..]].concat()
         );
     }
 }

@@ -1,8 +1,6 @@
-//! Every metric: name, kind, unit, meaning, and where its value comes from.
+//! Metrics: name, kind, unit, meaning, and where the value comes from.
 //!
-//! Metrics that ZooKeeper has carry ZooKeeper's names, without a prefix; where a Java server would fill
-//! one with what this server does not have (a queue, a disk), it is left out and not shown as zero.
-//! Outpost's own begin with `outpost_`, and the ones that every process has with `process_`.
+//! Metrics that ZooKeeper has carry ZooKeeper's names, without a prefix. Outpost's own begin with `outpost_`, and the ones that every process has with `process_`.
 //! `docs/operating.md` repeats this table; a test holds the two together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,23 +54,30 @@ pub enum Value {
     Set(&'static str, Vec<(String, i64)>),
     /// A summary.
     Summary(Summary),
+    /// Several, by the value of a label.
+    Summaries(&'static str, Vec<(String, Summary)>),
     /// A histogram.
     Histogram(Histogram),
 }
 
 /// Many values in a few numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// The smallest; 0 without values.
-    pub min: u64,
-    /// The largest.
-    pub max: u64,
-    /// How many.
-    pub count: u64,
-    /// Their sum.
-    pub sum: u64,
-    /// The quantile, its name in `mntr` (empty: not shown there), its value.
-    pub quantiles: Vec<(&'static str, &'static str, u64)>,
+    /// The values.
+    pub values: LatencySummary,
+    /// How much of them is shown.
+    pub detail: Detail,
+}
+
+/// How much a summary shows: ZooKeeper's two kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// The median alone.
+    Basic,
+    /// The higher quantiles too.
+    Advanced,
+    /// No quantile.
+    Sums,
 }
 
 /// Many values, counted in buckets.
@@ -104,6 +109,11 @@ impl Metric {
         self.name.starts_with("outpost_")
     }
 
+    /// Whether a Java server shows it only to tell of its virtual machine (`metricsProvider.exportJvmInfo`).
+    pub fn is_of_java_machine(&self) -> bool {
+        self.name.starts_with("jvm_") && !self.in_monitor
+    }
+
     /// The text of the exposition's HELP line.
     pub fn help_and_unit(&self) -> String {
         format!("{} Unit: {}.", self.help, self.unit)
@@ -118,15 +128,15 @@ impl Metric {
     }
 
     /// Shown to Prometheus alone.
-    const fn scraped_only(mut self) -> Metric {
+    pub(super) const fn scraped_only(mut self) -> Metric {
         self.in_monitor = false;
         self
     }
 }
 
-type Lookup = fn(&Picture<'_>) -> Value;
+pub(super) type Lookup = fn(&Picture<'_>) -> Value;
 
-const fn metric(
+pub(super) const fn metric(
     kind: Kind,
     name: &'static str,
     unit: &'static str,
@@ -143,7 +153,7 @@ const fn metric(
     }
 }
 
-const fn gauge(
+pub(super) const fn gauge(
     name: &'static str,
     unit: &'static str,
     help: &'static str,
@@ -152,7 +162,7 @@ const fn gauge(
     metric(Kind::Gauge, name, unit, help, value)
 }
 
-const fn counter(
+pub(super) const fn counter(
     name: &'static str,
     unit: &'static str,
     help: &'static str,
@@ -161,7 +171,7 @@ const fn counter(
     metric(Kind::Counter, name, unit, help, value)
 }
 
-const fn summary(
+pub(super) const fn summary(
     name: &'static str,
     unit: &'static str,
     help: &'static str,
@@ -470,10 +480,10 @@ pub static METRICS: &[Metric] = &[
         |p| Value::Real(p.link.lag.as_secs_f64()),
     ),
     gauge(
-        "outpost_propagation_milliseconds",
-        "ms",
+        "outpost_propagation_seconds",
+        "seconds",
         "From the leader's clock in the newest transaction to its application here. The two clocks may differ.",
-        |p| Value::Whole(p.status.propagation_ms.load(Ordering::Relaxed)),
+        |p| Value::Real(p.status.propagation_ms.load(Ordering::Relaxed) as f64 / 1000.0),
     ),
     gauge(
         "outpost_applied_zxid",
@@ -764,48 +774,34 @@ pub static METRICS: &[Metric] = &[
     .scraped_only(),
 ];
 
-fn whole(value: u64) -> Value {
+pub(super) fn whole(value: u64) -> Value {
     Value::Whole(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-fn known(value: Option<u64>) -> Value {
+pub(super) fn known(value: Option<u64>) -> Value {
     value.map_or(Value::Absent, whole)
 }
 
-fn count(counter: &AtomicU64) -> Value {
+pub(super) fn count(counter: &AtomicU64) -> Value {
     whole(counter.load(Ordering::Relaxed))
 }
 
-fn flag(set: bool) -> Value {
+pub(super) fn flag(set: bool) -> Value {
     Value::Whole(i64::from(set))
 }
 
-fn latencies(latencies: &LatencySummary) -> Value {
-    let quantile = |name, part, quantile| (name, part, latencies.quantile(quantile));
+pub(super) fn latencies(values: &LatencySummary) -> Value {
     Value::Summary(Summary {
-        min: latencies.min,
-        max: latencies.max,
-        count: latencies.count,
-        sum: latencies.sum,
-        quantiles: vec![
-            quantile("0.5", "p50", 0.5),
-            quantile("0.9", "", 0.9),
-            quantile("0.95", "p95", 0.95),
-            quantile("0.99", "p99", 0.99),
-            quantile("0.999", "p999", 0.999),
-        ],
+        values: values.clone(),
+        detail: Detail::Advanced,
     })
 }
 
 /// With the median alone, as ZooKeeper keeps its basic summaries.
-fn basic(latencies: &Latencies) -> Value {
-    let latencies = LatencySummary::of([latencies]);
+pub(super) fn basic(latencies: &Latencies) -> Value {
     Value::Summary(Summary {
-        min: latencies.min,
-        max: latencies.max,
-        count: latencies.count,
-        sum: latencies.sum,
-        quantiles: vec![("0.5", "", latencies.quantile(0.5))],
+        values: LatencySummary::of([latencies]),
+        detail: Detail::Basic,
     })
 }
 
@@ -829,7 +825,9 @@ fn quotas(picture: &Picture<'_>, of: fn(&QuotaUsage) -> i64) -> Value {
     Value::Set("key", values)
 }
 
-fn labelled(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Vec<(String, i64)> {
+pub(super) fn labelled(
+    counts: impl IntoIterator<Item = (&'static str, u64)>,
+) -> Vec<(String, i64)> {
     let named = counts.into_iter();
     named
         .map(|(name, count)| (name.to_owned(), i64::try_from(count).unwrap_or(i64::MAX)))

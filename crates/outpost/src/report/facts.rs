@@ -8,7 +8,7 @@ use outpost_wire::membership::Membership;
 
 use super::settings::{self, SettingReport};
 use crate::build_info;
-use crate::config::{Config, FourLetterWords};
+use crate::config::{Config, FourLetterWords, MetricsStyle};
 
 /// What is known before anything is served.
 #[derive(Debug, Clone)]
@@ -55,6 +55,8 @@ pub struct Facts {
     pub settings: Vec<SettingReport>,
     /// How long clients are held without a link.
     pub hold: Duration,
+    /// How metrics are told.
+    pub metrics_style: MetricsStyle,
     /// How far behind its leader a mirror may be and yet be called ready.
     pub ready_lag_max: Duration,
 }
@@ -90,6 +92,7 @@ impl Facts {
             properties: properties(config),
             settings: settings::settings(config),
             hold: config.hold,
+            metrics_style: config.metrics_style,
             ready_lag_max: config.ticks.tick_time,
         }
     }

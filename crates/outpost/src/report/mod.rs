@@ -23,11 +23,13 @@ use outpost_mirror::{QuotaUsage, WatchSummary};
 use outpost_wire::membership::Membership;
 use outpost_wire::{ServerId, SessionId, Zxid};
 
+use crate::config::MetricsStyle;
 use crate::metrics::{self, Shown};
 use crate::readiness::{NotReady, Standing};
 use crate::serve::client::Figures;
 use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
+use crate::sizes::SizesReport;
 use crate::stats::Stats;
 
 pub use connections::ConnectionReport;
@@ -230,6 +232,10 @@ pub struct Picture<'a> {
     pub reads: LatencySummary,
     /// Latencies of writes that came back.
     pub writes: LatencySummary,
+    /// Bytes of answers to clients.
+    pub sizes: SizesReport,
+    /// How metrics are told.
+    pub style: MetricsStyle,
     /// What the system says.
     pub process: ProcessReport,
     /// What the allocator says.
@@ -428,6 +434,8 @@ impl<'a> Report<'a> {
             stats,
             reads: stats.read_latency(),
             writes: stats.write_latency(),
+            sizes: stats.response_sizes(),
+            style: service.facts.metrics_style,
             process: process::process(),
             memory: process::memory(),
             holders: holders::holders(service),

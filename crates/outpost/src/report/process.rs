@@ -23,6 +23,8 @@ pub struct ProcessReport {
     pub open_fds: Option<u64>,
     /// How many there may be; `None` if any number.
     pub max_fds: Option<u64>,
+    /// Memory that the process may use, in bytes.
+    pub memory_limit: Option<u64>,
 }
 
 /// What the allocator says, in bytes.
@@ -56,6 +58,7 @@ pub fn process() -> ProcessReport {
         // The directory that is being read is open too.
         open_fds: entries("/proc/self/fd").map(|n| n.saturating_sub(1)),
         max_fds: getrlimit(Resource::Nofile).current,
+        memory_limit: memory_limit(),
     }
 }
 
@@ -161,6 +164,23 @@ fn megabytes(bytes: Option<u64>) -> String {
     format!("{}MB", bytes.unwrap_or(0) >> 20)
 }
 
+/// Memory that the process may use, in bytes: the limit of its control group or of one around it, and never more
+/// than the machine has.
+pub fn memory_limit() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"));
+    let mounted = Path::new("/sys/fs/cgroup");
+    let group = mounted.join(group.unwrap_or_default().trim_start_matches('/'));
+    let around = group
+        .ancestors()
+        .take_while(|group| group.starts_with(mounted));
+    let limits = around.filter_map(|group| {
+        let limit = fs::read_to_string(group.join("memory.max")).ok()?;
+        limit.trim().parse::<u64>().ok()
+    });
+    limits.chain(machine_memory()).min()
+}
+
 /// Memory of the machine, in bytes.
 fn machine_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
@@ -187,6 +207,7 @@ mod tests {
         let file = fs::File::open("/proc/self/statm").unwrap();
         assert!(process().open_fds > before);
         drop(file);
+        assert!(memory_limit() > figures.resident_bytes);
         assert!(memory().is_some_and(|memory| memory.resident >= memory.allocated));
     }
 

@@ -389,6 +389,12 @@ impl Client {
         self.asked.store(self.mark(now), Ordering::Relaxed);
     }
 
+    /// How long the leader's word on the session has taken by now.
+    pub fn waited(&self, now: Instant) -> Duration {
+        let asked = self.instant(&self.asked).unwrap_or(now);
+        now.saturating_duration_since(asked)
+    }
+
     /// The leader's word on the session has come, through a link that was there since `attached`. What it was
     /// asked has reached it after that, and after it was asked here: from then on the lease runs.
     pub fn begin_lease(&self, attached: Option<Instant>) {

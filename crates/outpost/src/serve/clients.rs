@@ -19,6 +19,7 @@ use crate::serve::pipeline::Local;
 use crate::serve::read::{Reading, write_synced};
 use crate::serve::read_only::{Mode, ReadOnlyMode};
 use crate::serve::reply;
+use crate::sizes::Answered;
 use crate::stats::Stats;
 
 /// All clients served here.
@@ -243,7 +244,13 @@ impl Clients {
             state.ephemerals.settle(request.ephemeral_bytes);
             state.figures.note_answer(view.tree.last_zxid(), ms);
             self.stats.note_write(ms);
+            let before = state.out.len();
             write_reply(state, request.path, request.error_instead);
+            let answered = Answered::one(state.out.len() - before);
+            let stats = &self.stats;
+            stats
+                .pushed_sizes
+                .note(answered, stats.started, clock::now());
             // Reads between two writes must not see the second, so they are served here and now.
             // Behind the last write the connection's own task serves them.
             while state.pipeline.forwarded() > 0 && self.serve_next(client, state, view) {}
@@ -264,6 +271,7 @@ impl Clients {
                     watcher: client.watcher(),
                     session: client.session(),
                     rules: &self.rules,
+                    namespaces: &self.stats.late_reads,
                 };
                 let op = header.op_code().unwrap_or(OpCode::Error);
                 reading.answer(op, header.xid, &body, &mut state.out);
@@ -357,6 +365,7 @@ impl Answers for Clients {
     }
 
     fn fired(&self, watcher: WatcherId, event: &WatchEvent<'_>) {
+        self.stats.fired.lock().note(watcher, event);
         let Some(client) = self.of_origin(Origin(watcher.0)) else {
             return;
         };
@@ -373,6 +382,7 @@ impl Answers for Clients {
 
     fn committed(&self, pending: &Pending, applied: &Applied, view: View<'_>) {
         let Some(client) = self.of_origin(pending.origin) else {
+            self.stats.stale_replies.fetch_add(1, Ordering::Relaxed);
             return;
         };
         if pending.op == OpCode::CreateSession {
@@ -382,6 +392,7 @@ impl Answers for Clients {
                 client.begin_lease(*self.attached.lock());
                 let zxid = view.tree.last_zxid();
                 client.state().figures.note_session_made(zxid);
+                self.stats.note_session_made(client.waited(clock::now()));
                 self.open(&client, true);
             } else {
                 client.cut(Cause::Refused);
@@ -417,6 +428,7 @@ impl Answers for Clients {
 
     fn synced(&self, pending: &Pending, view: View<'_>) {
         let Some(client) = self.of_origin(pending.origin) else {
+            self.stats.stale_replies.fetch_add(1, Ordering::Relaxed);
             return;
         };
         let zxid = view.tree.last_zxid();
@@ -452,6 +464,7 @@ impl Answers for Clients {
     }
 
     fn batch_done(&self) {
+        self.stats.fired.lock().end();
         let given = std::mem::take(&mut *self.given.lock());
         for client in given {
             client.wake();

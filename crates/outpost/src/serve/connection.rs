@@ -234,6 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match ended {
             Ended::TooLarge => _ = stats.large_rejected.fetch_add(1, Ordering::Relaxed),
             Ended::Throttled => _ = stats.rejected.fetch_add(1, Ordering::Relaxed),
+            Ended::NotServing => _ = stats.closed_not_serving.fetch_add(1, Ordering::Relaxed),
             Ended::LeaseOver => stats.note_closed(Cause::Lease),
             Ended::HoldOver => stats.note_closed(Cause::Hold),
             _ => {}

@@ -5,11 +5,10 @@
 
 use bstr::{BStr, ByteSlice};
 use outpost_forward::View;
+use outpost_forward::namespaces::Namespaces;
 use outpost_mirror::acl::{AclRules, allows};
 use outpost_mirror::{NodeRef, SetWatches as Lists, WatcherId};
-use outpost_wire::proto::read::{
-    write_get_children_response, write_get_children2_response, write_get_data_response,
-};
+use outpost_wire::proto::read::{write_get_children_response, write_get_data_response};
 use outpost_wire::proto::{
     AddWatchMode, AddWatchRequest, CheckWatchesRequest, ExistsRequest, GetAclRequest,
     GetAllChildrenNumberRequest, GetChildren2Request, GetChildrenRequest, GetDataRequest,
@@ -19,6 +18,8 @@ use outpost_wire::proto::{
 use outpost_wire::{
     Acl, DecodeError, ErrorCode, Id, OpCode, Perms, Reader, Record, SessionId, Writer, Xid, Zxid,
 };
+
+use parking_lot::Mutex;
 
 use crate::serve::reply;
 
@@ -37,7 +38,12 @@ pub struct Reading<'a> {
     pub session: SessionId,
     /// How ACLs are read.
     pub rules: &'a AclRules,
+    /// Where what is read is counted by namespace.
+    pub namespaces: &'a Mutex<Namespaces>,
 }
+
+/// What a stat adds to what counts as read, as ZooKeeper counts it.
+const STAT_BYTES: usize = 68;
 
 /// Zxid of the events that `setWatches` delivers late: they belong to no transaction of now.
 const CATCH_UP_ZXID: Zxid = Zxid(-1);
@@ -94,8 +100,14 @@ impl Reading<'_> {
         }
     }
 
+    fn note_read(&self, path: &BStr, bytes: usize) {
+        let bytes = path.len() + bytes + STAT_BYTES;
+        self.namespaces.lock().note(path, bytes as u64);
+    }
+
     fn get_data(&self, request: &GetDataRequest<'_>, writer: &mut Writer<'_>) -> Outcome {
         let node = self.readable(request.path)?;
+        self.note_read(request.path, node.data().map_or(0, <[u8]>::len));
         if request.watch {
             self.view.watches.leave_data(request.path, self.watcher);
         }
@@ -116,6 +128,7 @@ impl Reading<'_> {
             self.view.watches.leave_data(request.path, self.watcher);
         }
         node?.stat().write(writer);
+        self.note_read(request.path, 0);
         Ok(())
     }
 
@@ -124,8 +137,16 @@ impl Reading<'_> {
         if request.watch {
             self.view.watches.leave_child(request.path, self.watcher);
         }
-        write_get_children_response(writer, node.children().map(|name| name.as_bytes()));
+        self.write_children(request.path, &node, writer);
         Ok(())
+    }
+
+    fn write_children(&self, path: &BStr, node: &NodeRef<'_>, writer: &mut Writer<'_>) {
+        let children = node.children().map(|name| name.as_bytes());
+        // A length for the list and one for each name.
+        let (lengths, before) = (4 * (1 + children.len()), writer.written());
+        write_get_children_response(writer, children);
+        self.note_read(path, writer.written() - before - lengths);
     }
 
     fn get_children2(&self, request: &GetChildren2Request<'_>, writer: &mut Writer<'_>) -> Outcome {
@@ -133,8 +154,8 @@ impl Reading<'_> {
         if request.watch {
             self.view.watches.leave_child(request.path, self.watcher);
         }
-        let children = node.children().map(|name| name.as_bytes());
-        write_get_children2_response(writer, children, &node.stat());
+        self.write_children(request.path, &node, writer);
+        node.stat().write(writer);
         Ok(())
     }
 
@@ -204,10 +225,10 @@ impl Reading<'_> {
             Ok(node) => {
                 MultiHeader::of_result(op.op_code()).write(writer);
                 if op.op_code() == OpCode::GetData {
+                    self.note_read(path, node.data().map_or(0, <[u8]>::len));
                     write_get_data_response(writer, node.data(), &node.stat());
                 } else {
-                    let children = node.children().map(|name| name.as_bytes());
-                    write_get_children_response(writer, children);
+                    self.write_children(path, &node, writer);
                 }
             }
         }

@@ -91,9 +91,13 @@ impl Service {
     /// Whether a session may be asked for now.
     pub fn admits_session(&self, wish: Wish) -> bool {
         let Some(tokens) = &self.connect_tokens else {
+            self.stats.token_deficit.note(0, 1);
             return true;
         };
-        tokens.lock().draw(wish, clock::now(), fastrand::f64())
+        let mut tokens = tokens.lock();
+        let admitted = tokens.draw(wish, clock::now(), fastrand::f64());
+        self.stats.token_deficit.note(tokens.deficit(), 1);
+        admitted
     }
 
     /// The timeout granted to a client that wishes for `wanted_ms`.

@@ -75,6 +75,11 @@ impl TokenBucket {
         self.drop_chance
     }
 
+    /// How many tokens are missing.
+    pub fn deficit(&self) -> u64 {
+        self.capacity - self.tokens
+    }
+
     fn cost(&self, wish: Wish) -> u64 {
         let weight = self.rules.weights.map_or(1, |weights| match wish {
             Wish::Global => weights.global,

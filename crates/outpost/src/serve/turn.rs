@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use outpost_forward::{Attachment, Forward, Pending, Permit, Request, View, clock};
 use outpost_wire::proto::{AuthPacket, GetSaslRequest, RequestHeader};
-use outpost_wire::{DecodeError, ErrorCode, OpCode, Reader, Record, Xid, Zxid, frame};
+use outpost_wire::{DecodeError, ErrorCode, Id, OpCode, Reader, Record, Xid, Zxid, frame};
 
 use crate::limits::{OUTBOX_BYTES_PAUSE, REQUESTS_PER_TURN};
 use crate::serve::auth::AuthFailed;
@@ -25,6 +25,7 @@ use crate::serve::reply;
 use crate::serve::sasl::{Answer, Failure};
 use crate::serve::service::Service;
 use crate::serve::validate::{Checked, Gate, Refusal};
+use crate::sizes::Answered;
 use crate::stats::WorkerStats;
 
 /// What a turn has used up, and what to do after it.
@@ -76,6 +77,7 @@ pub(crate) fn take(
         let served = Served {
             service,
             client,
+            worker,
             view,
             began,
         };
@@ -98,6 +100,7 @@ pub(crate) fn take(
     let ms = u64::try_from(clock::now().saturating_duration_since(began).as_millis())
         .unwrap_or(u64::MAX);
     worker.note_turn(done.received, done.sent, done.reads, ms);
+    worker.sizes.note(done.sizes, service.stats.started, began);
     Ok(turn)
 }
 
@@ -123,6 +126,7 @@ struct Done {
     received: u64,
     sent: u64,
     reads: u64,
+    sizes: Answered,
     last: Option<RequestHeader>,
 }
 
@@ -162,6 +166,7 @@ fn announced(beginning: &[u8]) -> usize {
 struct Served<'a> {
     service: &'a Service,
     client: &'a Arc<Client>,
+    worker: &'a WorkerStats,
     view: View<'a>,
     began: Instant,
 }
@@ -311,8 +316,11 @@ impl Served<'_> {
             watcher: self.client.watcher(),
             session: self.client.session(),
             rules: self.service.clients.rules(),
+            namespaces: &self.worker.namespaces,
         };
+        let before = state.out.len();
         reading.answer(op, header.xid, body, &mut state.out);
+        done.sizes.note(state.out.len() - before);
         done.reads += 1;
         done.sent += 1;
     }
@@ -453,7 +461,11 @@ impl Served<'_> {
         let address = self.client.peer.ip();
         let auth = &self.service.settings.auth;
         let authenticated = match AuthPacket::read(&mut Reader::new(body)) {
-            Ok(packet) => auth.authenticate(&state.ids, address, &packet),
+            Ok(packet) => {
+                let authenticated = auth.authenticate(&state.ids, address, &packet);
+                self.count_ensemble(&packet, &authenticated);
+                authenticated
+            }
             // No scheme is a scheme that nobody knows.
             Err(DecodeError::Null { .. }) => Err(AuthFailed::Refused),
             Err(_) => return Err(Ended::Malformed("an auth packet")),
@@ -520,6 +532,23 @@ impl Served<'_> {
         stats.auth_failed.fetch_add(1, Ordering::Relaxed);
         let (session, peer) = (self.client.session(), self.client.peer);
         tracing::warn!(%session, %peer, why = %failure, "a client has failed to log in with SASL: {outcome}");
+    }
+}
+
+impl Served<'_> {
+    /// Counts who names an ensemble.
+    fn count_ensemble(&self, packet: &AuthPacket<'_>, outcome: &Result<Arc<[Id]>, AuthFailed>) {
+        let (stats, names) = (&self.service.stats, &self.service.settings.auth.ensemble);
+        let Some(names) = names.as_ref().filter(|_| packet.scheme == "ensemble") else {
+            return;
+        };
+        let says_nothing = packet.auth.is_none_or(<[u8]>::is_empty) || names.is_empty();
+        let counter = match outcome {
+            Err(_) => &stats.ensemble_other,
+            Ok(_) if says_nothing => &stats.ensemble_skipped,
+            Ok(_) => &stats.ensemble_named,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outpost::metrics::{Kind, METRICS, Metric};
+use outpost::metrics::{self, Detail, Value};
+use outpost::report::Report;
 use outpost::serve::client::Cause;
 use outpost_forward::Lost;
 
@@ -88,14 +89,16 @@ async fn the_exposition_is_well_formed_and_holds_the_metrics_of_the_table_and_no
     let (status, text) = get(server.metrics, "/metrics").await;
     assert_eq!(status, 200);
     let read = Exposition::parse(&text);
-    for metric in METRICS {
-        match read.types.get(metric.name) {
-            Some(kind) => assert_eq!(kind, metric.kind.name(), "{}", metric.name),
-            // A set without members, such as quotas where there are none, is not shown.
-            None => assert!(metric.name.ends_with("_per_namespace"), "{}", metric.name),
-        }
+    for metric in metrics::all() {
+        let kind = read.types.get(metric.name);
+        assert_eq!(
+            kind.map(String::as_str),
+            Some(metric.kind.name()),
+            "{}",
+            metric.name
+        );
     }
-    let known: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+    let known: BTreeSet<&str> = metrics::all().map(|metric| metric.name).collect();
     let strangers = read
         .types
         .keys()
@@ -122,12 +125,22 @@ async fn summaries_have_their_quantiles_sum_and_count() {
     assert_eq!(read.value("readlatency_count"), 3.0);
     assert_eq!(read.value("updatelatency{quantile=\"0.99\"}"), 150.0);
     assert_eq!(read.value("avg_latency"), 40.5);
-    let summaries = METRICS
-        .iter()
-        .filter(|metric: &&Metric| metric.kind == Kind::Summary);
-    for metric in summaries {
-        read.value(&format!("{}{{quantile=\"0.5\"}}", metric.name));
-        read.value(&format!("{}_count", metric.name));
+    // Of no values there is no quantile.
+    assert!(read.value("propagation_latency{quantile=\"0.5\"}").is_nan());
+    let report = Report::of(&server.service);
+    let picture = report.picture();
+    for metric in metrics::all() {
+        if let Value::Summary(summary) = (metric.value)(&picture) {
+            let quantiles = match summary.detail {
+                Detail::Basic => &["0.5"][..],
+                Detail::Advanced => &["0.5", "0.9", "0.99"],
+                Detail::Sums => &[],
+            };
+            for quantile in quantiles {
+                read.value(&format!("{}{{quantile=\"{quantile}\"}}", metric.name));
+            }
+            read.value(&format!("{}_count", metric.name));
+        }
     }
     server.stop().await;
 }
@@ -141,8 +154,7 @@ async fn what_a_lost_link_may_cost_is_counted_from_the_start_with_every_reason_c
         let series = format!("outpost_link_losses_total{{reason=\"{reason}\"}}");
         assert_eq!(read.value(&series), 0.0, "{series}");
     }
-    let help = METRICS
-        .iter()
+    let help = metrics::all()
         .find(|metric| metric.name == "outpost_clients_closed_total")
         .unwrap()
         .help;
@@ -184,5 +196,49 @@ async fn a_histogram_has_its_buckets_sum_and_count() {
     }
     assert_eq!(read.value(&format!("{name}_sum")), 3.18);
     assert_eq!(read.value(&format!("{name}_count")), 2.0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn under_the_names_of_3_10_counters_end_in_total_and_the_rest_is_the_same() {
+    let server = Server::start(NOBODY).await;
+    let (_, old) = get(server.metrics, "/metrics").await;
+    server.stop().await;
+    let server = Server::start(&format!("{NOBODY}outpost.metricsNames=3.10\n")).await;
+    let (_, new) = get(server.metrics, "/metrics").await;
+    server.stop().await;
+    let (old, new) = (Exposition::parse(&old), Exposition::parse(&new));
+    let renamed: BTreeMap<String, String> = old
+        .types
+        .iter()
+        .map(|(name, kind)| {
+            let total = kind == "counter" && !name.ends_with("_total");
+            let name = name
+                .replace("jvm_memory_bytes_used", "jvm_memory_used_bytes")
+                .replace("jvm_memory_bytes_committed", "jvm_memory_committed_bytes")
+                .replace("jvm_memory_bytes_max", "jvm_memory_max_bytes")
+                .replace("jvm_memory_pool_bytes_used", "jvm_memory_pool_used_bytes")
+                .replace(
+                    "jvm_memory_pool_bytes_committed",
+                    "jvm_memory_pool_committed_bytes",
+                )
+                .replace("jvm_memory_pool_bytes_max", "jvm_memory_pool_max_bytes");
+            (name + if total { "_total" } else { "" }, kind.clone())
+        })
+        .collect();
+    assert_eq!(new.types, renamed);
+    assert!(new.samples.contains_key("readlatency{quantile=\"0.95\"}"));
+    assert!(!new.samples.contains_key("readlatency{quantile=\"0.9\"}"));
+}
+
+#[tokio::test]
+async fn of_a_virtual_machine_nothing_is_told_where_that_is_switched_off() {
+    let lines = format!("{NOBODY}metricsProvider.exportJvmInfo=false\n");
+    let server = Server::start(&lines).await;
+    let (_, text) = get(server.metrics, "/metrics").await;
+    let read = Exposition::parse(&text);
+    let told = read.types.keys().filter(|name| name.starts_with("jvm_"));
+    // Metrics of ZooKeeper's own that have such a name.
+    assert_eq!(told.collect::<Vec<_>>(), ["jvm_pause_time_ms"]);
     server.stop().await;
 }

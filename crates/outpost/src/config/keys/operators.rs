@@ -27,7 +27,7 @@ pub(super) const KEYS: &[Key] = &[
     honoured("metricsProvider.className"),
     honoured("metricsProvider.httpHost"),
     honoured("metricsProvider.httpPort"),
-    ignored("metricsProvider.exportJvmInfo", NO, NO_JVM),
+    honoured("metricsProvider.exportJvmInfo"),
     ignored(
         "metricsProvider.*",
         NONE,

@@ -11,4 +11,5 @@ pub(super) const KEYS: &[Key] = &[
     honoured("outpost.outboxBytes"),
     honoured("outpost.maxWritesInFlight"),
     honoured("outpost.drainTimeout"),
+    honoured("outpost.metricsNames"),
 ];

@@ -93,6 +93,7 @@ pub(super) fn config(
         monitor_as_prometheus: operators::names_prometheus(settings),
         metrics_required,
         tls,
+        metrics_style: operators::metrics_style(settings),
         workers,
         hold: hold.unwrap_or(ticks.sync_timeout()),
         link_timeout,

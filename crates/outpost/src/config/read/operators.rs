@@ -7,7 +7,7 @@ use outpost_wire::membership::{Endpoint, WILDCARD_HOST};
 
 use super::super::keys;
 use super::super::settings::{Setting, Settings};
-use super::super::{Admin, ClientAuth, FourLetterWords, Https};
+use super::super::{Admin, ClientAuth, FourLetterWords, Https, MetricNames, MetricsStyle};
 use super::words;
 
 const ADMIN_PORT: u16 = 8080;
@@ -128,6 +128,19 @@ pub(super) fn metrics(settings: &mut Settings) -> (Option<Endpoint>, bool) {
         settings.warn(&setting, &text);
     }
     (None, false)
+}
+
+/// Under which names metrics are told, and whether a virtual machine is spoken of.
+pub(super) fn metrics_style(settings: &mut Settings) -> MetricsStyle {
+    let names = settings.parse("outpost.metricsNames", |value| match value {
+        "3.9" => Ok(MetricNames::V3_9),
+        "3.10" => Ok(MetricNames::V3_10),
+        _ => Err("must be 3.9 or 3.10: the ZooKeeper release whose names metrics have".to_owned()),
+    });
+    MetricsStyle {
+        names: names.unwrap_or(MetricNames::V3_9),
+        java_machine: settings.flag("metricsProvider.exportJvmInfo", true),
+    }
 }
 
 fn complain_of_metrics_class(settings: &mut Settings, class: Option<&Setting>) {
