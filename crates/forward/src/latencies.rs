@@ -126,13 +126,13 @@ impl Buckets {
 /// Counters of several [`Buckets`] together, at some moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Distribution {
-    counts: [u64; BUCKETS],
+    counts: Box<[u64; BUCKETS]>,
 }
 
 impl Default for Distribution {
     fn default() -> Distribution {
         Distribution {
-            counts: [0; BUCKETS],
+            counts: Box::new([0; BUCKETS]),
         }
     }
 }

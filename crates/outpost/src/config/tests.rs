@@ -10,8 +10,8 @@ use outpost_wire::membership::Endpoint;
 
 use super::keys::{self, Verdict};
 use super::{
-    Complaints, ConnectWeights, FourLetterWords, LargeRequests, Loaded, load_with, read,
-    settings::Settings,
+    Complaints, ConnectWeights, FourLetterWords, LargeRequests, Loaded, MetricNames, load_with,
+    read, settings::Settings,
 };
 
 /// The file that a distribution of ZooKeeper brings along, without its comments on purge and metrics.
@@ -300,6 +300,24 @@ fn metrics_are_shown_unless_another_provider_is_named() {
         assert_eq!(config.metrics.map(|addr| addr.port), port, "{lines}");
         assert_eq!(config.metrics_required, required, "{lines}");
     }
+}
+
+#[test]
+fn metrics_have_the_names_of_3_9_unless_those_of_3_10_are_asked_for() {
+    for (lines, names, java_machine) in [
+        ("", MetricNames::V3_9, true),
+        ("outpost.metricsNames=3.9", MetricNames::V3_9, true),
+        (
+            "outpost.metricsNames=3.10\nmetricsProvider.exportJvmInfo=false",
+            MetricNames::V3_10,
+            false,
+        ),
+    ] {
+        let style = Setup::least_and(lines).loaded().config.metrics_style;
+        assert_eq!((style.names, style.java_machine), (names, java_machine));
+    }
+    let complaints = Setup::least_and("outpost.metricsNames=4").complaints();
+    assert!(complaints.contains("must be 3.9 or 3.10"), "{complaints}");
 }
 
 #[test]

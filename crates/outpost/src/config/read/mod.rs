@@ -62,6 +62,7 @@ pub(super) fn config(
     let https = operators::https(settings);
     let admin = operators::admin(settings, https.0);
     let (metrics, metrics_required) = operators::metrics(settings);
+    let metrics_style = operators::metrics_style(settings);
     let tls = tls::tls(settings, https);
     let workers = workers(settings);
     let hold = settings.millis("outpost.hold", 0);
@@ -93,7 +94,7 @@ pub(super) fn config(
         monitor_as_prometheus: operators::names_prometheus(settings),
         metrics_required,
         tls,
-        metrics_style: operators::metrics_style(settings),
+        metrics_style,
         workers,
         hold: hold.unwrap_or(ticks.sync_timeout()),
         link_timeout,
