@@ -100,6 +100,7 @@ impl World {
             // Seeded by whoever runs the world.
             session_id_bytes: || fastrand::u64(..).to_be_bytes(),
             client_port: None,
+            tls: outpost::tls::TlsInUse::default(),
         };
         let mut overhearing = None;
         let mut saboteur: Option<Arc<Saboteur>> = None;

@@ -23,6 +23,7 @@ pub mod process;
 pub mod raw;
 pub mod relay;
 pub mod run_dir;
+pub mod stores;
 pub mod tree_dump;
 pub mod wait;
 

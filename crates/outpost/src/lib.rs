@@ -58,7 +58,7 @@ use crate::serve::validate::Gate;
 use crate::serve::{ServeSettings, Service, Workers};
 use crate::stats::Stats;
 use crate::systemd::Supervisor;
-use crate::tls::ServerTls;
+use crate::tls::{ServerTls, TlsInUse};
 
 /// First wait between two attempts at one learner master; later ones are longer.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -117,13 +117,15 @@ impl Outpost {
     pub async fn build(config: Config) -> Result<Outpost, StartError> {
         let admin_tls = config.tls.admin.as_ref().map(ServerTls::for_operators);
         let admin_tls = admin_tls.transpose()?.map(Arc::new);
+        let tls = TlsInUse::load(&config.tls)?;
         let clients = match &config.clients.addr {
             Some(endpoint) => Some(bind("clientPort", endpoint, config.clients.backlog).await?),
             None => None,
         };
         let (admin, metrics) = (bind_admin(&config).await, bind_metrics(&config).await?);
         let surroundings = Surroundings {
-            network: upstream::network(&config),
+            network: upstream::network(&config, tls.quorum.clone()),
+            tls,
             session_id_bytes: session_ids::system_bytes,
             client_port: clients.as_ref().and_then(port_of),
         };
@@ -192,6 +194,10 @@ impl Outpost {
             // The worker threads end when nobody can give them connections any more.
             None => drop(workers),
         }
+        tasks.spawn(tls::handle::watch(
+            service.tls.parts(),
+            stop.clone().cancelled_owned(),
+        ));
         tasks.spawn(sweep_local_sessions(
             Arc::clone(&service),
             config.ticks.tick_time,
@@ -223,6 +229,8 @@ impl Outpost {
 pub struct Surroundings {
     /// The way to learner masters.
     pub network: Arc<dyn Network>,
+    /// Keys and certificates, of which the metrics tell.
+    pub tls: TlsInUse,
     /// What session ids are made of.
     pub session_id_bytes: RandomBytes,
     /// Where clients connect, to be shown.
@@ -281,6 +289,7 @@ pub fn assemble(
         outstanding: Arc::new(outstanding(config)),
         connect_tokens: connect_tokens(config),
         stats,
+        tls: surroundings.tls,
         facts: Facts::new(config, surroundings.client_port),
         readiness: Readiness::default(),
         liveness: Liveness::new(config.workers.get()),

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::report::{Report, Subject};
 use super::server::{ClientPort, Found, Leading, visit_client_port, visit_master};
+use super::tls::QuorumTls;
 use super::visit::{Answer, DEADLINE, Door};
 
 /// Everything that was found.
@@ -18,7 +19,7 @@ pub(super) struct Look {
 }
 
 /// Visits everybody side by side; takes [`DEADLINE`] at most.
-pub(super) async fn look(config: &Config) -> Look {
+pub(super) async fn look(config: &Config, tls: &QuorumTls) -> Look {
     let deadline = Instant::now() + DEADLINE;
     let ensemble = &config.ensemble;
     let candidates = Candidates::new(
@@ -28,8 +29,8 @@ pub(super) async fn look(config: &Config) -> Look {
     );
     let mut visits = JoinSet::new();
     for (order, place) in candidates.list().into_iter().enumerate() {
-        let config = config.clone();
-        visits.spawn(async move { (order, visit_master(place, &config, deadline).await) });
+        let (config, tls) = (config.clone(), tls.clone());
+        visits.spawn(async move { (order, visit_master(place, &config, &tls, deadline).await) });
     }
     let mut words = JoinSet::new();
     for member in ensemble.members.members.values() {

@@ -87,9 +87,9 @@ fn examine(loaded: &Loaded, report: &mut Report) -> ExitCode {
         }
     };
     let master = runtime.block_on(async {
-        tls::check(config, report);
+        let tls = tls::check(config, report);
         sasl::check(config, report);
-        let ensemble = ensemble::look(config).await;
+        let ensemble = ensemble::look(config, &tls).await;
         let master = ensemble.report(report);
         sasl::answered(config, ensemble.has_leader(), report);
         host::check(config, report);

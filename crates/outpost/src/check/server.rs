@@ -9,6 +9,7 @@ use outpost_wire::membership::Endpoint;
 
 use super::report::{Report, Subject};
 use super::srvr::{self, Srvr};
+use super::tls::QuorumTls;
 use super::visit::{self, Answer, DEADLINE, Door, Name};
 
 /// Whoever answered as a leader.
@@ -24,6 +25,8 @@ pub(super) struct Found {
     pub(super) name: Name,
     pub(super) door: Door,
     pub(super) answer: Option<Answer>,
+    /// What the way in has shown.
+    learned: Vec<String>,
 }
 
 /// What was found at the client port of one server.
@@ -34,21 +37,28 @@ pub(super) struct ClientPort {
     srvr: Option<Srvr>,
 }
 
-/// Visits a quorum port, or an observer master.
-pub(super) async fn visit_master(place: Candidate, config: &Config, deadline: Instant) -> Found {
+/// Visits a quorum port, or an observer master. One OBSERVERINFO is enough, and it is the leader's.
+pub(super) async fn visit_master(
+    place: Candidate,
+    config: &Config,
+    tls: &QuorumTls,
+    deadline: Instant,
+) -> Found {
     let knock = visit::knock(&place.host, place.port, deadline).await;
-    let answer = match knock.stream {
-        // One handshake is enough, and it is the leader's.
-        Some(stream) if !place.observer_master => {
-            Some(visit::introduce(stream, &place, config, deadline).await)
+    let (learned, answer) = match (knock.stream, tls) {
+        (Some(stream), _) if !place.observer_master => {
+            let (learned, answer) = visit::introduce(stream, &place, config, tls, deadline).await;
+            (learned, Some(answer))
         }
-        _ => None,
+        (Some(stream), QuorumTls::On(tls)) => visit::secure(stream, &place, tls, deadline).await,
+        _ => (Vec::new(), None),
     };
     Found {
         place,
         name: knock.name,
         door: knock.door,
         answer,
+        learned,
     }
 }
 
@@ -123,6 +133,9 @@ impl Found {
             Door::Open(after) => {
                 let text = format!("quorum port {address} connects in {}", millis(*after));
                 report.ok(self.subject(), &text);
+                for learned in &self.learned {
+                    report.ok(self.subject(), &format!("quorum port {address} {learned}"));
+                }
                 self.report_answer(leader, report);
             }
         }
@@ -172,7 +185,16 @@ impl Found {
             Door::Open(after) => {
                 let text = format!("observer master {address} connects in {}", millis(*after));
                 report.ok(self.subject(), &text);
-                return;
+                for learned in &self.learned {
+                    report.ok(
+                        self.subject(),
+                        &format!("observer master {address} {learned}"),
+                    );
+                }
+                let Some(Answer::Closed(why)) = &self.answer else {
+                    return;
+                };
+                format!("lets us not in: {why}")
             }
             Door::Refused(_) if leads => {
                 let text = format!("observer master {address} refuses: a leader runs none");

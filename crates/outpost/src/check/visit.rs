@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use outpost::config::Config;
+use outpost::tls::{ClientTls, explain};
 use outpost_forward::Candidate;
 use outpost_forward::learner::{Learner, Settings};
 use outpost_mirror::TreeOptions;
@@ -17,7 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout_at;
 
-use super::entry::{self, Entered};
+use super::entry::{self, Entered, Stream};
+use super::tls::QuorumTls;
 
 /// How long one visit may take: name, connection and answer together.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
@@ -122,18 +124,45 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> (Name, Vec<SocketA
     (Name::Resolved(found), addresses)
 }
 
-/// Says OBSERVERINFO and waits for LEADERINFO, then closes.
+/// TLS with an observer master, then closes; says what it has shown, or why it lets us not in.
+pub(super) async fn secure(
+    stream: TcpStream,
+    candidate: &Candidate,
+    tls: &ClientTls,
+    deadline: Instant,
+) -> (Vec<String>, Option<Answer>) {
+    match in_time(deadline, entry::secure(stream, candidate, tls)).await {
+        Ok(mut entered) => {
+            let _ = entered.stream.shutdown().await;
+            (entered.learned, None)
+        }
+        Err(why) => (Vec::new(), Some(Answer::Closed(why))),
+    }
+}
+
+async fn in_time(
+    deadline: Instant,
+    entering: impl Future<Output = Result<Entered, String>>,
+) -> Result<Entered, String> {
+    let entered = timeout_at(deadline.into(), entering).await;
+    entered.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
+}
+
+/// Says OBSERVERINFO and waits for LEADERINFO, then closes. The first value is what the way in has shown.
 pub(super) async fn introduce(
     stream: TcpStream,
     candidate: &Candidate,
     config: &Config,
+    tls: &QuorumTls,
     deadline: Instant,
-) -> Answer {
-    let entering = entry::quorum_port(stream, candidate, config);
-    let mut stream = match timeout_at(deadline.into(), entering).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(why)) => return Answer::Closed(why),
-        Err(_) => return Answer::Closed("it does not answer in time".to_owned()),
+) -> (Vec<String>, Answer) {
+    let entering = entry::quorum_port(stream, candidate, config, tls);
+    let Entered {
+        mut stream,
+        learned,
+    } = match in_time(deadline, entering).await {
+        Ok(entered) => entered,
+        Err(why) => return (Vec::new(), Answer::Closed(why)),
     };
     let exchange = exchange(&mut stream, candidate, config);
     let answer = match timeout_at(deadline.into(), exchange).await {
@@ -144,23 +173,23 @@ pub(super) async fn introduce(
     };
     // The other end has said what it had to say; whether the goodbye arrives does not matter.
     let _ = stream.shutdown().await;
-    answer
+    (learned, answer)
 }
 
-async fn exchange(stream: &mut Entered, candidate: &Candidate, config: &Config) -> Answer {
+async fn exchange(stream: &mut Box<dyn Stream>, candidate: &Candidate, config: &Config) -> Answer {
     let began = Instant::now();
     let mut learner = Learner::new(settings(candidate, config), began);
     let mut output = Vec::new();
     learner.take_output(&mut output);
     if let Err(error) = stream.write_all(&output).await {
-        return Answer::Mute(format!("the connection fails: {error}"));
+        return failed(&error);
     }
     let mut input = BytesMut::new();
     loop {
         match stream.read_buf(&mut input).await {
             Ok(0) => return Answer::Mute("it closes the connection without LEADERINFO".to_owned()),
             Ok(_) => {}
-            Err(error) => return Answer::Mute(format!("the connection fails: {error}")),
+            Err(error) => return failed(&error),
         }
         let handled = learner.handle_input(Instant::now(), &mut input, &|_| {});
         // Whatever follows the first answer is not for us.
@@ -174,6 +203,14 @@ async fn exchange(stream: &mut Entered, candidate: &Candidate, config: &Config) 
         if let Err(lost) = handled {
             return Answer::Mute(format!("it is no leader of a ZooKeeper ensemble: {lost}"));
         }
+    }
+}
+
+/// With TLS 1.3 a server refuses our certificate only when we think that the handshake is over.
+fn failed(error: &io::Error) -> Answer {
+    match explain::io(error) {
+        Some(why) => Answer::Closed(why),
+        None => Answer::Mute(format!("the connection fails: {error}")),
     }
 }
 

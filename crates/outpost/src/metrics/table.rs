@@ -11,6 +11,7 @@ use outpost_forward::status::LinkState;
 use outpost_mirror::QuotaUsage;
 
 use crate::report::{Picture, java, process};
+use crate::tls::StoreReport;
 
 /// One metric.
 pub struct Metric {
@@ -683,6 +684,20 @@ pub static METRICS: &[Metric] = &[
         "Requests refused here because no leader should see them.",
         |p| count(&p.stats.refused),
     ),
+    // TLS.
+    counter(
+        "outpost_tls_reloads_total",
+        "reloads",
+        "Changed key and trust stores that were read again, by whether they could be used.",
+        |p| Value::Set("outcome", reloads(p)),
+    ),
+    gauge(
+        "outpost_tls_certificate_expiry_timestamp_seconds",
+        "seconds since 1970",
+        "When the certificate that Outpost shows expires, or an earlier one of its chain, by the family of keys.",
+        |p| Value::Set("store", expiries(p)),
+    )
+    .scraped_only(),
     // The process.
     gauge(
         "outpost_memory_allocated_bytes",
@@ -853,4 +868,24 @@ fn cut(picture: &Picture<'_>) -> Vec<(String, i64)> {
         ("silent", &stats.stale_expired),
     ];
     labelled(causes.map(|(cause, counter)| (cause, counter.load(Ordering::Relaxed))))
+}
+
+fn reloads(picture: &Picture<'_>) -> Vec<(String, i64)> {
+    if picture.stores.is_empty() {
+        return Vec::new();
+    }
+    let sum = |of: fn(&StoreReport) -> u64| picture.stores.iter().map(of).sum::<u64>();
+    let counts = [
+        ("loaded", sum(|store| store.loaded)),
+        ("failed", sum(|store| store.failed)),
+    ];
+    counts
+        .map(|(outcome, count)| (outcome.to_owned(), count.cast_signed()))
+        .to_vec()
+}
+
+fn expiries(picture: &Picture<'_>) -> Vec<(String, i64)> {
+    let shown = picture.stores.iter();
+    let shown = shown.filter_map(|store| Some((store.family.to_owned(), store.expires?)));
+    shown.collect()
 }

@@ -31,6 +31,7 @@ use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
 use crate::sizes::SizesReport;
 use crate::stats::Stats;
+use crate::tls::StoreReport;
 
 pub use connections::ConnectionReport;
 pub use facts::Facts;
@@ -236,6 +237,8 @@ pub struct Picture<'a> {
     pub sizes: SizesReport,
     /// How metrics are told.
     pub style: MetricsStyle,
+    /// Stores of keys and certificates.
+    pub stores: Vec<StoreReport>,
     /// What the system says.
     pub process: ProcessReport,
     /// What the allocator says.
@@ -436,6 +439,7 @@ impl<'a> Report<'a> {
             writes: stats.write_latency(),
             sizes: stats.response_sizes(),
             style: service.facts.metrics_style,
+            stores: service.tls.reports(),
             process: process::process(),
             memory: process::memory(),
             holders: holders::holders(service),

@@ -21,6 +21,7 @@ use crate::serve::session_ids::RandomBytes;
 use crate::serve::throttle::{TokenBucket, Wish};
 use crate::serve::validate::Gate;
 use crate::stats::Stats;
+use crate::tls::TlsInUse;
 
 /// How clients are served: plain values from the configuration.
 #[derive(Clone)]
@@ -67,6 +68,8 @@ pub struct Service {
     pub gate: Gate,
     /// Figures.
     pub stats: Arc<Stats>,
+    /// Keys and certificates in use.
+    pub tls: TlsInUse,
     /// What is told about this server.
     pub facts: Facts,
     /// Whether new clients are welcome.

@@ -2,9 +2,30 @@
 
 use std::io;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, Error};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
+use super::host_names::Hosts;
 use super::trust::OtherHost;
+
+/// A certificate: whose it is, for which hosts, from whom, until when.
+pub fn describe(certificate: &CertificateDer<'_>) -> String {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return "a certificate that cannot be read".to_owned();
+    };
+    let hosts = Hosts::of(certificate).unwrap_or_default();
+    let issuer = match parsed.subject() == parsed.issuer() {
+        true => "signed by itself".to_owned(),
+        false => format!("signed by {}", parsed.issuer()),
+    };
+    let until = parsed.validity().not_after.to_datetime().date();
+    format!(
+        "the certificate of {}, made out for {hosts}, {issuer}, valid until {until}",
+        parsed.subject()
+    )
+}
 
 /// Why key and certificate of our own cannot be used.
 pub(super) fn own(error: &Error) -> String {
@@ -89,7 +110,7 @@ fn refusal(alert: AlertDescription) -> String {
         AlertDescription::UnknownCA
         | AlertDescription::CertificateUnknown
         | AlertDescription::BadCertificate => {
-            let what = "it does not accept our certificate; is our authority in its trust store, and is our \
+            let what = "it does not accept our certificate; have we one to show (else set keyStore.location), is our authority in its trust store, and is our \
                 certificate made out for the address we connect from?";
             format!("{what} Its log says more ({alert:?})")
         }

@@ -14,16 +14,13 @@ use parking_lot::RwLock;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::Ticketer;
-use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ServerConfig};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
 
 use super::explain;
 use super::store::{self, StoreError};
 use super::suites;
-use super::trust::{OfServer, Peer, Trust};
-use crate::config::{ClientAuth, Password, Store, TlsSettings};
+use super::trust::{OfServer, Peer, Shown, Trust};
+use crate::config::{ClientAuth, Password, Store, Tls, TlsSettings};
 
 /// How often files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -77,6 +74,42 @@ pub struct StoreReport {
     pub failed: u64,
     /// When the first certificate of our own chain expires, in seconds since 1970; `None` without a key store.
     pub expires: Option<i64>,
+}
+
+/// TLS of both sides, where it is switched on.
+#[derive(Debug, Clone, Default)]
+pub struct TlsInUse {
+    /// For those who connect to us.
+    pub clients: Option<Arc<ServerTls>>,
+    /// Towards the ensemble.
+    pub quorum: Option<Arc<ClientTls>>,
+}
+
+impl TlsInUse {
+    /// Reads the stores of both sides.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn load(settings: &Tls) -> Result<TlsInUse, StoreError> {
+        let clients = settings.clients.as_ref().map(ServerTls::for_clients);
+        let quorum = settings.quorum.as_ref().map(ClientTls::for_quorum);
+        Ok(TlsInUse {
+            clients: clients.transpose()?.map(Arc::new),
+            quorum: quorum.transpose()?.map(Arc::new),
+        })
+    }
+
+    /// What must be looked after, see [`watch`].
+    pub fn parts(&self) -> Vec<Arc<dyn Reload>> {
+        let clients = self.clients.clone().map(|part| part as Arc<dyn Reload>);
+        let quorum = self.quorum.clone().map(|part| part as Arc<dyn Reload>);
+        clients.into_iter().chain(quorum).collect()
+    }
+
+    /// For metrics.
+    pub fn reports(&self) -> Vec<StoreReport> {
+        self.parts().iter().map(|part| part.report()).collect()
+    }
 }
 
 /// A part that may have to be made anew.
@@ -250,7 +283,7 @@ fn serving(settings: &TlsSettings, family: &str) -> Result<Made<ServerConfig>, S
     let key_store = settings.key_store.as_ref();
     let key_store = key_store.ok_or_else(|| missing("keyStore"))?;
     let own = store::load_key(key_store)?;
-    let expires = expiry(&own.chain);
+    let expires = store::expiry(&own.chain);
     let unusable = |error: rustls::Error| unusable(key_store, &error);
     let provider = Arc::new(suites::provider(settings));
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -288,15 +321,20 @@ pub struct TowardsServers {
 impl TowardsServers {
     /// For one connection to `peer`, whose certificate must be made out for it unless that is switched off.
     /// Connections share nothing: no session is resumed that another verifier has begun.
-    pub fn connecting_to(&self, peer: Peer) -> Arc<ClientConfig> {
+    ///
+    /// The second value remembers which certificate the server shows.
+    pub fn connecting_to(&self, peer: Peer) -> (Arc<ClientConfig>, Arc<Shown>) {
+        let shown = Arc::new(Shown::default());
         let mut config = self.config.clone();
+        let verifier = OfServer {
+            trust: Arc::clone(&self.trust),
+            peer: self.host_names.then_some(peer),
+            shown: Arc::clone(&shown),
+        };
         config
             .dangerous()
-            .set_certificate_verifier(Arc::new(OfServer {
-                trust: Arc::clone(&self.trust),
-                peer: self.host_names.then_some(peer),
-            }));
-        Arc::new(config)
+            .set_certificate_verifier(Arc::new(verifier));
+        (Arc::new(config), shown)
     }
 }
 
@@ -324,12 +362,13 @@ fn towards_servers(settings: &TlsSettings) -> Result<Made<TowardsServers>, Store
         .with_custom_certificate_verifier(Arc::new(OfServer {
             trust: Arc::clone(&trust),
             peer: None,
+            shown: Arc::default(),
         }));
     let (mut config, expires) = match &settings.key_store {
         None => (builder.with_no_client_auth(), None),
         Some(store) => {
             let own = store::load_key(store)?;
-            let expires = expiry(&own.chain);
+            let expires = store::expiry(&own.chain);
             let config = builder.with_client_auth_cert(own.chain, own.key);
             (config.map_err(|error| unusable(store, &error))?, expires)
         }
@@ -360,13 +399,4 @@ fn trust(store: &Store, provider: &CryptoProvider) -> Result<Trust, StoreError> 
 
 fn unusable(store: &Store, error: &rustls::Error) -> StoreError {
     StoreError::new(&store.location, explain::own(error))
-}
-
-/// When the first certificate of a chain expires, in seconds since 1970.
-fn expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
-    let ends = chain.iter().filter_map(|certificate| {
-        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-        Some(certificate.validity().not_after.timestamp())
-    });
-    ends.min()
 }

@@ -9,6 +9,8 @@
 //! `trust` (who is believed), `host_names` (is this certificate made out for that host?), `handle` (what is in use
 //! now), `own` (a server of the same stores) and `explain` (a failure in words that say what to do).
 
+mod der;
+mod ec;
 pub mod explain;
 pub mod handle;
 pub mod host_names;
@@ -20,6 +22,6 @@ pub mod store;
 pub mod suites;
 mod trust;
 
-pub use handle::{ClientTls, ServerTls};
+pub use handle::{ClientTls, ServerTls, StoreReport, TlsInUse};
 pub use store::StoreError;
 pub use trust::{OtherHost, Peer, check_host};

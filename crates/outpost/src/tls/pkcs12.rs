@@ -6,6 +6,7 @@
 use p12_keystore::{CertificateBag, Pkcs12Archive, PrivateKeyBag, error::Error};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::der::{EXPLICIT_0, OCTET_STRING, SEQUENCE, der};
 use super::store::{Contents, KeyAndChain};
 
 /// Everything in the store.
@@ -77,10 +78,6 @@ const DATA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
 const SHROUDED_KEY_BAG: &[u8] = b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01\x02";
 const VERSION_3: &[u8] = b"\x02\x01\x03";
 
-const SEQUENCE: u8 = 0x30;
-const OCTET_STRING: u8 = 0x04;
-const EXPLICIT_0: u8 = 0xa0;
-
 /// A PKCS#12 file, without a checksum, that holds one encrypted key and nothing else.
 fn archive_of(encrypted_key: &[u8]) -> Vec<u8> {
     let bag = der(
@@ -94,23 +91,4 @@ fn archive_of(encrypted_key: &[u8]) -> Vec<u8> {
 fn content_info(data: &[u8]) -> Vec<u8> {
     let content = der(EXPLICIT_0, &[&der(OCTET_STRING, &[data])]);
     der(SEQUENCE, &[DATA, &content])
-}
-
-/// Tag, length and content.
-fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let length = content.len().to_be_bytes();
-    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
-    let mut encoded = vec![tag];
-    match length {
-        [] => encoded.push(0),
-        [short] if *short < 0x80 => encoded.push(*short),
-        // As many as eight at most.
-        long => {
-            encoded.push(0x80 | u8::try_from(long.len()).unwrap_or_default());
-            encoded.extend(long);
-        }
-    }
-    encoded.extend(content);
-    encoded
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::{jks, pem, pkcs12};
+use super::{ec, jks, pem, pkcs12};
 use crate::config::{Password, Store, StoreKind};
 
 /// The longest file that is taken for a store; every authority that a browser knows fits into a tenth of it.
@@ -77,10 +77,12 @@ pub fn load_key(store: &Store) -> Result<KeyAndChain, StoreError> {
         let text = "holds no private key with its certificate; is it a trust store?";
         StoreError::new(&store.location, text)
     })?;
-    Ok(KeyAndChain {
-        chain: in_order(key.chain),
-        key: key.key,
-    })
+    let chain = in_order(key.chain);
+    let key = match chain.first() {
+        Some(own) => ec::completed(key.key, own),
+        None => key.key,
+    };
+    Ok(KeyAndChain { key, chain })
 }
 
 /// Reads the certificates to believe.
@@ -172,4 +174,13 @@ fn issuer_of(certificate: &CertificateDer<'_>, others: &[CertificateDer<'_>]) ->
         X509Certificate::from_der(other)
             .is_ok_and(|(_, other)| other.subject() == certificate.issuer())
     })
+}
+
+/// When the first certificate of a chain expires, in seconds since 1970.
+pub fn expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let ends = chain.iter().filter_map(|certificate| {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    });
+    ends.min()
 }

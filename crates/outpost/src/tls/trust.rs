@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{
@@ -23,6 +24,7 @@ use rustls::{
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
+use super::explain;
 use super::host_names::Hosts;
 
 /// The certificates of a trust store.
@@ -167,12 +169,25 @@ pub fn check_host(certificate: &CertificateDer<'_>, peer: &Peer) -> Result<(), O
     }
 }
 
+/// The certificate that a server has shown, believed or not.
+#[derive(Debug, Default)]
+pub struct Shown(Mutex<Option<CertificateDer<'static>>>);
+
+impl Shown {
+    /// In words; `None` if it has shown none yet.
+    pub fn describe(&self) -> Option<String> {
+        let shown = self.0.lock();
+        Some(explain::describe(shown.as_ref()?))
+    }
+}
+
 /// Verifies the server of one connection.
 #[derive(Debug)]
 pub(super) struct OfServer {
     pub(super) trust: Arc<Trust>,
     /// Whom its certificate must be made out for, if that matters.
     pub(super) peer: Option<Peer>,
+    pub(super) shown: Arc<Shown>,
 }
 
 impl ServerCertVerifier for OfServer {
@@ -184,6 +199,7 @@ impl ServerCertVerifier for OfServer {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        *self.shown.0.lock() = Some(end_entity.clone().into_owned());
         match self.trust.check_itself(end_entity, Purpose::Server, now) {
             Some(checked) => checked?,
             None => verify_server_cert_signed_by_trust_anchor(

@@ -1,9 +1,10 @@
-//! The way to a learner master, layer by layer: TCP, then SASL where we are to log in.
+//! The way to a learner master, layer by layer: TCP, then TLS and then SASL where the ensemble asks for them.
 //!
 //! What runs over it is the link's affair; whom to ask and how often as well, except that a master that has refused
 //! our password is left alone for a while.
 
 pub mod sasl;
+pub mod tls;
 
 use std::sync::Arc;
 
@@ -11,10 +12,14 @@ use outpost_forward::Network;
 use outpost_forward::network::Tcp;
 
 use crate::config::Config;
+use crate::tls::ClientTls;
 
-/// The way that the configuration asks for.
-pub fn network(config: &Config) -> Arc<dyn Network> {
-    let network: Arc<dyn Network> = Arc::new(Tcp);
+/// The way that the configuration asks for, with what `tls` holds if that is TLS.
+pub fn network(config: &Config, tls: Option<Arc<ClientTls>>) -> Arc<dyn Network> {
+    let network: Arc<dyn Network> = match tls {
+        Some(tls) => Arc::new(tls::TlsNetwork::new(tls)),
+        None => Arc::new(Tcp),
+    };
     match &config.ensemble.sasl {
         Some(login) => Arc::new(sasl::SaslNetwork::new(network, login.clone())),
         None => network,

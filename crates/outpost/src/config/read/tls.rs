@@ -189,7 +189,6 @@ fn read(settings: &mut Settings, family: &Family) -> TlsSettings {
 fn quorum_needs(settings: &mut Settings, tls: &TlsSettings) {
     let place = settings.get("sslQuorum");
     let Some(setting) = place else { return };
-    settings.complain(&setting, "TLS towards the ensemble is not supported yet");
     if tls.trust_store.is_none() {
         let text = "needs ssl.quorum.trustStore.location: which certificates to believe; a Java observer would \
             believe every authority that comes with its virtual machine";
