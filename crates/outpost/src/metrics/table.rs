@@ -871,9 +871,6 @@ fn cut(picture: &Picture<'_>) -> Vec<(String, i64)> {
 }
 
 fn reloads(picture: &Picture<'_>) -> Vec<(String, i64)> {
-    if picture.stores.is_empty() {
-        return Vec::new();
-    }
     let sum = |of: fn(&StoreReport) -> u64| picture.stores.iter().map(of).sum::<u64>();
     let counts = [
         ("loaded", sum(|store| store.loaded)),
