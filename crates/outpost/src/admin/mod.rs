@@ -7,6 +7,7 @@
 //! - `/ready`: 200 once the mirror has caught up, as long as clients are served; else 503 with the reason.
 //! - `/metrics`: everything for Prometheus.
 //! - `/debug/heap`: a heap profile; POST to `/debug/heap/start` and `/debug/heap/stop` switches sampling.
+//! - `/log`: what is logged; a POST changes it.
 //! - `/commands`: links to all commands.
 //! - `/commands/NAME`: a command of ZooKeeper's admin server, as JSON; `/commands` is `admin.commandURL`.
 //!
@@ -19,6 +20,7 @@ pub mod http;
 mod identify;
 mod json;
 mod link;
+mod log;
 mod page;
 mod snapshot;
 
@@ -95,6 +97,7 @@ impl AdminServer {
             // As a Java server: a POST without a command is shown them all.
             (_, Some("" | "/")) => links(command_url),
             (heap::PROFILE | heap::START | heap::STOP, _) => heap::answer(asked),
+            ("/log", _) => log::answer(asked),
             _ if asked.is_post() => Answer::not_allowed("GET, HEAD"),
             ("/live", _) => live(&self.service),
             ("/ready", _) => ready(&self.service),
@@ -110,7 +113,7 @@ impl AdminServer {
 }
 
 fn routes(command_url: &str) -> String {
-    format!("/live\n/ready\n/metrics\n{command_url}\n")
+    format!("/live\n/ready\n/metrics\n/log\n{command_url}\n")
 }
 
 fn not_found(body: impl Into<String>) -> Answer {

@@ -316,6 +316,11 @@ mod tests {
         Some(Box::new(|lost| format!("lost {lost}\n").into_bytes()))
     }
 
+    /// What is written next. A test that waits so long has failed.
+    fn next(writes: &Receiver<Vec<u8>>) -> Vec<u8> {
+        writes.recv_timeout(Duration::from_secs(30)).unwrap()
+    }
+
     /// Whether the writing thread has taken everything.
     fn until_taken(lines: &Lines) {
         while !lines.0.waiting.lock().bytes.is_empty() {
@@ -335,16 +340,16 @@ mod tests {
         }
         assert_eq!(lines.lost(), 3);
         open.send(Ok(())).unwrap();
-        assert_eq!(writes.recv().unwrap(), b"first\n");
+        assert_eq!(next(&writes), b"first\n");
         open.send(Ok(())).unwrap();
-        assert_eq!(writes.recv().unwrap(), b"a second line\n");
+        assert_eq!(next(&writes), b"a second line\n");
         // The thread asks for the next task once it has counted what it wrote.
         while lines.0.waiting.lock().taken > 0 {
             thread::yield_now();
         }
         lines.push(b"last\n");
         open.send(Ok(())).unwrap();
-        assert_eq!(writes.recv().unwrap(), b"lost 3\nlast\n");
+        assert_eq!(next(&writes), b"lost 3\nlast\n");
         drop(writing);
         assert_eq!(lines.lost(), 3);
     }
@@ -354,13 +359,15 @@ mod tests {
         let (sink, open, writes) = gate(true);
         let (lines, writing) = Lines::start("test", 1000, sink, gap());
         lines.push(b"first\n");
+        // Or both lines might be written as one.
+        until_taken(&lines);
         open.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
         lines.push(b"second\n");
         // A new file ends the pause.
         lines.reopen();
         open.send(Ok(())).unwrap();
         open.send(Ok(())).unwrap();
-        let written: Vec<u8> = (0..3).flat_map(|_| writes.recv().unwrap()).collect();
+        let written: Vec<u8> = (0..3).flat_map(|_| next(&writes)).collect();
         let written = String::from_utf8(written)
             .unwrap()
             .replace("(reopened)", "");
@@ -376,7 +383,7 @@ mod tests {
         lines.push(b"last words\n");
         open.send(Ok(())).unwrap();
         drop(writing);
-        assert_eq!(writes.recv().unwrap(), b"last words\n");
+        assert_eq!(next(&writes), b"last words\n");
         lines.push(b"too late\n");
         assert_eq!(lines.lost(), 1);
     }

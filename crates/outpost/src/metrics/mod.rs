@@ -89,7 +89,7 @@ pub fn monitor(picture: &Picture<'_>, facts: &Facts) -> Vec<(String, Shown)> {
 fn show(metric: &Metric, value: Value, shown: &mut Vec<(String, Shown)>) {
     let name = metric.name;
     match value {
-        Value::Absent => {}
+        Value::Absent | Value::Info(_) => {}
         Value::Whole(value) => shown.push((name.to_owned(), Shown::Whole(value))),
         Value::Real(value) => shown.push((name.to_owned(), Shown::Real(value))),
         Value::Set(_, values) => {

@@ -12,6 +12,7 @@ use outpost_mirror::QuotaUsage;
 
 use crate::report::{Picture, java, process};
 use crate::tls::StoreReport;
+use crate::{build_info, logs};
 
 /// One metric.
 pub struct Metric {
@@ -53,6 +54,8 @@ pub enum Value {
     Real(f64),
     /// Several, by the value of a label.
     Set(&'static str, Vec<(String, i64)>),
+    /// Nothing but labels.
+    Info(&'static [(&'static str, &'static str)]),
     /// A summary.
     Summary(Summary),
     /// Several, by the value of a label.
@@ -735,6 +738,25 @@ pub static METRICS: &[Metric] = &[
         "Memory by `holder`; what is missing to `outpost_memory_allocated_bytes` is in nobody's name.",
         |p| Value::Set("holder", labelled(p.holders.clone())),
     ),
+    counter(
+        "outpost_log_lines_lost_total",
+        "lines",
+        "Lines of the log that were lost, because whoever reads standard error was too slow or is gone.",
+        |_| Value::Whole(logs::lost().cast_signed()),
+    ),
+    gauge(
+        "outpost_build_info",
+        "1",
+        "Which sources this is built from: labels `version`, `commit` and `profile`.",
+        |_| {
+            Value::Info(&[
+                ("version", build_info::VERSION),
+                ("commit", build_info::COMMIT),
+                ("profile", build_info::PROFILE),
+            ])
+        },
+    )
+    .scraped_only(),
     counter(
         "process_cpu_seconds_total",
         "seconds",

@@ -18,6 +18,7 @@ pub(super) fn write(text: &mut String, metric: &Metric, value: &Value, names: Me
     formatting::write_type_line(text, &name, None, None, metric.kind.name());
     match value {
         Value::Absent => {}
+        Value::Info(labels) => line(text, &name, "", labels, 1),
         Value::Whole(value) => line(text, &name, "", &[], value),
         Value::Real(value) => line(text, &name, "", &[], value),
         Value::Set(label, values) => {

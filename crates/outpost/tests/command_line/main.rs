@@ -3,6 +3,8 @@
 
 mod health;
 mod help;
+mod logs;
+mod server;
 
 use std::process::{Command, Output};
 

@@ -87,6 +87,8 @@ async fn receive(stream: &mut TcpStream) -> Vec<u8> {
 
 /// A text with everything that differs from run to run replaced.
 fn without_chance(text: &str, session: SessionId) -> String {
+    let commit = format!("-{},", outpost::build_info::COMMIT);
+    let text = text.replace(&commit, "-COMMIT,");
     let text = text.replace(&session.to_string(), "SESSION");
     let mut shown = String::new();
     for line in text.lines() {
