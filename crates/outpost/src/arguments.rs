@@ -109,8 +109,7 @@ Run the observer.
 Attaches to the ensemble, fetches its tree and serves clients until SIGTERM or Ctrl-C. Its log goes to standard error.";
 
 const RUN_MORE: &str = "\
-Signals: SIGTERM and Ctrl-C drain: clients move to another server and keep their sessions. SIGHUP opens the \
-audit log anew (outpost.auditFile), and drains where there is none.
+Signals: SIGTERM and Ctrl-C drain: clients move to another server and keep their sessions.
 
 While it runs, `curl -X POST 'localhost:8080/log?filter=debug&for=5m'` logs more for five minutes.
 

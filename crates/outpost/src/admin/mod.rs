@@ -113,7 +113,7 @@ impl AdminServer {
 }
 
 fn routes(command_url: &str) -> String {
-    format!("/live\n/ready\n/metrics\n/log\n{command_url}\n")
+    format!("/live\n/ready\n/metrics\n{command_url}\n")
 }
 
 fn not_found(body: impl Into<String>) -> Answer {

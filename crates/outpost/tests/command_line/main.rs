@@ -5,6 +5,7 @@ mod health;
 mod help;
 mod logs;
 mod server;
+mod shell;
 
 use std::process::{Command, Output};
 
