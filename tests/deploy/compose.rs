@@ -90,7 +90,7 @@ fn outpost_understands_its_configuration_and_finds_every_voter() {
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.is_empty(), "{warnings:?}");
     let ports = [
-        config.clients.addr.as_ref().unwrap().port,
+        config.clients.doors.plain.as_ref().unwrap().port,
         config.admin.as_ref().unwrap().addr.port,
     ];
     assert_eq!(published(service), BTreeSet::from(ports));

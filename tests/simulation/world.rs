@@ -101,6 +101,7 @@ impl World {
             session_id_bytes: || fastrand::u64(..).to_be_bytes(),
             client_port: None,
             tls: outpost::tls::TlsInUse::default(),
+            secure_client_port: None,
         };
         let mut overhearing = None;
         let mut saboteur: Option<Arc<Saboteur>> = None;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::certificates::TlsClient;
 use crate::process::Process;
 use crate::run_dir::{RunDir, source_dir, target_dir};
 use crate::{jars, process, wait};
@@ -25,6 +26,12 @@ pub struct Program {
 }
 
 impl Program {
+    /// The same program, over TLS.
+    pub fn over_tls(mut self, tls: &TlsClient) -> Self {
+        self.command.envs(tls.environment());
+        self
+    }
+
     /// Runs the program against `connect_string` and returns what it printed. `missing` names what the
     /// servers are too old for; each program says at its top which words it knows.
     ///
@@ -294,10 +301,31 @@ pub struct CommandLineOutput {
 /// # Panics
 /// When it does not come to its end.
 pub fn command_line(connect_string: &str, commands: &str) -> CommandLineOutput {
+    command_line_in(connect_string, commands, &[])
+}
+
+/// The same over TLS.
+///
+/// # Panics
+/// Likewise.
+pub fn command_line_over_tls(
+    connect_string: &str,
+    commands: &str,
+    tls: &TlsClient,
+) -> CommandLineOutput {
+    command_line_in(connect_string, commands, &tls.environment())
+}
+
+fn command_line_in(
+    connect_string: &str,
+    commands: &str,
+    environment: &[(String, String)],
+) -> CommandLineOutput {
     let dir = RunDir::new("command-line");
     let input = dir.path().join("commands");
     std::fs::write(&input, commands).expect("the run directory can be written");
     let mut java = quiet_java();
+    java.envs(environment.iter().map(|(name, value)| (name, value)));
     java.arg("-cp")
         .arg(jars::zookeeper("3.9.5"))
         .arg("org.apache.zookeeper.ZooKeeperMain");
@@ -313,7 +341,11 @@ pub fn command_line(connect_string: &str, commands: &str) -> CommandLineOutput {
     let (events, lines) = output
         .lines()
         .filter(|line| {
-            !line.is_empty() && *line != "WATCHER::" && !line.starts_with("Connecting to")
+            // The virtual machine tells of options that it takes from its environment.
+            !line.starts_with("Picked up ")
+                && !line.is_empty()
+                && *line != "WATCHER::"
+                && !line.starts_with("Connecting to")
         })
         .map(|line| without_the_run(line, connect_string))
         .partition(|line| line.starts_with("WatchedEvent"));
@@ -341,7 +373,7 @@ fn with_sorted_list(line: &str) -> String {
 
 /// A line that `whoami` prints for one identity, or `config` for one server.
 fn has_no_order(line: &str) -> bool {
-    ["digest: ", "ip: ", "super: ", "server."]
+    ["digest: ", "ip: ", "super: ", "x509: ", "server."]
         .iter()
         .any(|scheme| line.starts_with(scheme))
 }

@@ -8,6 +8,7 @@
 // A harness that cannot go on fails its test with a sentence; there is no caller to return an error to.
 #![allow(clippy::expect_used)]
 
+pub mod certificates;
 pub mod clients;
 pub mod committed;
 pub mod crowd;

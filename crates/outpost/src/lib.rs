@@ -41,13 +41,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::AdminServer;
-use crate::config::{Config, Https, SaslAuth};
+use crate::config::{Config, Https, SaslAuth, X509Auth};
 use crate::liveness::Liveness;
 use crate::readiness::Readiness;
 use crate::report::Facts;
 use crate::serve::auth::AuthRules;
 use crate::serve::client::Cause;
 use crate::serve::clients::Clients;
+use crate::serve::greeting::{Door, Greeters, GreetingSettings};
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
 use crate::serve::outstanding::Outstanding;
 use crate::serve::read_only::ReadOnlyMode;
@@ -55,7 +56,8 @@ use crate::serve::sasl::SaslRules;
 use crate::serve::session_ids::{self, RandomBytes};
 use crate::serve::throttle::TokenBucket;
 use crate::serve::validate::Gate;
-use crate::serve::{ServeSettings, Service, Workers};
+use crate::serve::x509::X509Rules;
+use crate::serve::{Entrance, ServeSettings, Service, Workers};
 use crate::stats::Stats;
 use crate::systemd::Supervisor;
 use crate::tls::{ServerTls, TlsInUse};
@@ -103,6 +105,8 @@ pub struct Outpost {
     config: Config,
     service: Arc<Service>,
     clients: Option<TcpListener>,
+    secure_clients: Option<TcpListener>,
+    greeting: Option<GreetingSettings>,
     admin: Option<TcpListener>,
     admin_tls: Option<Arc<ServerTls>>,
     metrics: Option<TcpListener>,
@@ -118,16 +122,17 @@ impl Outpost {
         let admin_tls = config.tls.admin.as_ref().map(ServerTls::for_operators);
         let admin_tls = admin_tls.transpose()?.map(Arc::new);
         let tls = TlsInUse::load(&config.tls)?;
-        let clients = match &config.clients.addr {
-            Some(endpoint) => Some(bind("clientPort", endpoint, config.clients.backlog).await?),
-            None => None,
-        };
+        let doors = &config.clients.doors;
+        let clients = bind_clients("clientPort", &doors.plain, &config).await?;
+        let secure_clients = bind_clients("secureClientPort", &doors.secure, &config).await?;
+        let greeting = tls.clients.clone().map(|tls| greeting(&config, tls));
         let (admin, metrics) = (bind_admin(&config).await, bind_metrics(&config).await?);
         let surroundings = Surroundings {
             network: upstream::network(&config, tls.quorum.clone()),
             tls,
             session_id_bytes: session_ids::system_bytes,
             client_port: clients.as_ref().and_then(port_of),
+            secure_client_port: secure_clients.as_ref().and_then(port_of),
         };
         let Parts {
             service,
@@ -138,6 +143,8 @@ impl Outpost {
             config,
             service,
             clients,
+            secure_clients,
+            greeting,
             admin,
             admin_tls,
             metrics,
@@ -148,6 +155,11 @@ impl Outpost {
     /// Where clients connect, if anywhere: the port is the real one even where 0 was configured.
     pub fn client_address(&self) -> Option<SocketAddr> {
         self.clients.as_ref()?.local_addr().ok()
+    }
+
+    /// Where clients connect that speak TLS and nothing else, if anywhere.
+    pub fn secure_client_address(&self) -> Option<SocketAddr> {
+        self.secure_clients.as_ref()?.local_addr().ok()
     }
 
     /// Where operators ask, if anywhere.
@@ -175,6 +187,8 @@ impl Outpost {
             config,
             service,
             clients,
+            secure_clients,
+            greeting,
             admin,
             admin_tls,
             metrics,
@@ -185,15 +199,31 @@ impl Outpost {
         let operators = Operators::start(&config, &service, admin.zip(Some(admin_tls)), metrics);
         let (workers, worker_threads) = Workers::start(config.workers.get(), &service)?;
         let workers = Arc::new(workers);
-        match clients {
-            Some(listener) => {
+        let (greeters, greeter_threads) = match &greeting {
+            Some(settings) => {
+                let (greeters, threads) = Greeters::start(settings, &service, &workers)?;
+                (Some(Arc::new(greeters)), threads)
+            }
+            None => (None, Vec::new()),
+        };
+        let greeted = |door| {
+            greeters
+                .clone()
+                .map(|greeters| Entrance::Greeted(door, greeters))
+        };
+        let plain = match config.clients.doors.unified {
+            true => greeted(Door::Either),
+            false => Some(Entrance::Plain(Arc::clone(&workers))),
+        };
+        for (listener, entrance) in [(clients, plain), (secure_clients, greeted(Door::Secure))] {
+            if let (Some(listener), Some(entrance)) = (listener, entrance) {
                 let stopped = stop.clone().cancelled_owned();
                 let service = Arc::clone(&service);
-                tasks.spawn(serve::accept(listener, service, workers, stopped));
+                tasks.spawn(serve::accept(listener, service, entrance, stopped));
             }
-            // The worker threads end when nobody can give them connections any more.
-            None => drop(workers),
         }
+        // The threads end when nobody can give them connections any more.
+        drop((greeters, workers));
         tasks.spawn(tls::handle::watch(
             service.tls.parts(),
             stop.clone().cancelled_owned(),
@@ -213,6 +243,7 @@ impl Outpost {
         stop.cancel();
         tasks.close();
         tasks.wait().await;
+        join("greeter", greeter_threads).await;
         drain(&service, config.drain_timeout).await;
         service.link.stop();
         supervisor.end().await;
@@ -235,6 +266,8 @@ pub struct Surroundings {
     pub session_id_bytes: RandomBytes,
     /// Where clients connect, to be shown.
     pub client_port: Option<u16>,
+    /// Where clients connect that speak TLS alone, likewise.
+    pub secure_client_port: Option<u16>,
 }
 
 /// An observer without its sockets and threads: all parts, wired together and at rest.
@@ -290,7 +323,11 @@ pub fn assemble(
         connect_tokens: connect_tokens(config),
         stats,
         tls: surroundings.tls,
-        facts: Facts::new(config, surroundings.client_port),
+        facts: Facts::new(
+            config,
+            surroundings.client_port,
+            surroundings.secure_client_port,
+        ),
         readiness: Readiness::default(),
         liveness: Liveness::new(config.workers.get()),
         listings: Semaphore::new(limits::LISTINGS_MAX),
@@ -430,6 +467,29 @@ async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, StartError
     }
 }
 
+/// Listens for clients, if anywhere.
+async fn bind_clients(
+    what: &'static str,
+    endpoint: &Option<Endpoint>,
+    config: &Config,
+) -> Result<Option<TcpListener>, StartError> {
+    match endpoint {
+        Some(endpoint) => Ok(Some(bind(what, endpoint, config.clients.backlog).await?)),
+        None => Ok(None),
+    }
+}
+
+/// How connections that may speak TLS are greeted.
+fn greeting(config: &Config, tls: Arc<ServerTls>) -> GreetingSettings {
+    let doors = &config.clients.doors;
+    let limit = doors.handshakes_max.unwrap_or(u32::MAX);
+    GreetingSettings {
+        tls,
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        threads: doors.handshake_threads,
+    }
+}
+
 fn port_of(listener: &TcpListener) -> Option<u16> {
     Some(listener.local_addr().ok()?.port())
 }
@@ -485,7 +545,18 @@ fn acl_rules(config: &Config) -> AclRules {
         digest: config.auth.digest.is_some(),
         sasl: config.auth.sasl.provider,
         let_any_sasl_user_do_x: config.auth.sasl.any_user.as_deref().map(Into::into),
-        ..AclRules::default()
+        x509: config.auth.x509.is_some(),
+        x509_super_user: config
+            .auth
+            .x509
+            .as_ref()
+            .and_then(|x509| x509_rules(x509).super_user),
+    }
+}
+
+fn x509_rules(auth: &X509Auth) -> X509Rules {
+    X509Rules {
+        super_user: auth.super_user.as_deref().map(Into::into),
     }
 }
 
@@ -530,6 +601,7 @@ fn serve_settings(config: &Config) -> ServeSettings {
         connections_per_address_max: per_address,
         connections_max: clients.max_cnxns.map_or(0, |max| max as usize),
         tcp_keep_alive: clients.tcp_keep_alive,
+        speaks_tls: clients.doors.speak_tls(),
         auth: AuthRules {
             digest: config.auth.digest.as_ref().map(|digest| digest.algorithm),
             super_digest: config
@@ -540,6 +612,7 @@ fn serve_settings(config: &Config) -> ServeSettings {
                 .map(|secret| secret.reveal().into()),
             ensemble: config.auth.ensemble.clone(),
             sasl: sasl_rules(&config.auth.sasl),
+            x509: config.auth.x509.as_ref().map(x509_rules),
             enforced: config.auth.enforced_schemes.clone(),
         },
     }

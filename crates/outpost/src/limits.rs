@@ -18,6 +18,10 @@ pub const REQUESTS_PER_TURN: usize = 64;
 /// Connections handed to one worker and not yet taken by it: accepting waits.
 pub const HANDOVER_MAX: usize = 128;
 
+/// Connections at ports for TLS whose hands are not shaken yet, over all of those ports: further ones are cut, and can
+/// try another server.
+pub const HANDSHAKES_WAITING_MAX: usize = 16_384;
+
 /// Tables of touches on their way to the leader that are remembered until they are proven, one for each of its
 /// PINGs: later ones do not extend leases.
 pub const UNPROVEN_TOUCHES_MAX: usize = 64;

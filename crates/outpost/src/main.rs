@@ -86,6 +86,9 @@ async fn live(config: Config) -> Result<(), outpost::StartError> {
     if let Some(address) = outpost.client_address() {
         tracing::info!(%address, "listening for clients");
     }
+    if let Some(address) = outpost.secure_client_address() {
+        tracing::info!(%address, "listening for clients over TLS");
+    }
     if let Some(address) = outpost.admin_address() {
         tracing::info!(%address, "listening for operators: /ready, /metrics, /commands");
     }

@@ -49,6 +49,21 @@ impl WorkerStats {
     }
 }
 
+/// What became of TLS handshakes with clients.
+#[derive(Debug, Default)]
+pub struct Handshakes {
+    /// Connections that are not through with theirs, nor found to want none.
+    pub outstanding: AtomicU64,
+    /// Those that ended well.
+    pub done: AtomicU64,
+    /// Of these, the ones that went on with an earlier session of TLS.
+    pub resumed: AtomicU64,
+    /// Those that failed.
+    pub failed: AtomicU64,
+    /// Connections closed because too many waited already.
+    pub exceeded: AtomicU64,
+}
+
 /// Figures of the whole process.
 #[derive(Debug)]
 pub struct Stats {
@@ -112,6 +127,12 @@ pub struct Stats {
     pub ensemble_other: AtomicU64,
     /// Clients that named none, or any, where none is demanded.
     pub ensemble_skipped: AtomicU64,
+    /// TLS handshakes.
+    pub handshakes: Arc<Handshakes>,
+    /// Connections accepted from other machines at a port that does not demand TLS.
+    pub plain_remote: AtomicU64,
+    /// The same from this machine.
+    pub plain_local: AtomicU64,
 }
 
 impl Stats {
@@ -148,6 +169,9 @@ impl Stats {
             ensemble_named: AtomicU64::new(0),
             ensemble_other: AtomicU64::new(0),
             ensemble_skipped: AtomicU64::new(0),
+            handshakes: Arc::default(),
+            plain_remote: AtomicU64::new(0),
+            plain_local: AtomicU64::new(0),
         }
     }
 

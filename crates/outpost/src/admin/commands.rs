@@ -16,6 +16,7 @@ use super::http::{Answer, Asked};
 use super::{AdminServer, json, link, snapshot};
 use crate::metrics::Shown;
 use crate::report::{ConnectionReport, NOT_SERVING, Report, java, process};
+use crate::serve::client::Port;
 use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
 
@@ -92,7 +93,7 @@ pub(super) static COMMANDS: &[Command] = &[
         Ok(configuration(r))
     }),
     command(&["connection_stat_reset", "crst"], |r, _, _| {
-        r.reset_connections();
+        r.reset_connections(None);
         Ok(Members::new())
     }),
     command(&["connections", "cons"], |r, _, _| {
@@ -254,9 +255,11 @@ fn configuration(report: &Report<'_>) -> Members {
 }
 
 fn all_connections(report: &Report<'_>, show: fn(&ConnectionReport) -> Members) -> Members {
-    let connections = report.connections();
-    let shown: Vec<Value> = connections.iter().map(|one| show(one).into()).collect();
-    members(json!({ "connections": shown, "secure_connections": [] }))
+    let at = |port| -> Vec<Value> {
+        let connections = report.connections(port);
+        connections.iter().map(|one| show(one).into()).collect()
+    };
+    members(json!({ "connections": at(Port::Plain), "secure_connections": at(Port::Secure) }))
 }
 
 fn brief(connection: &ConnectionReport) -> Members {
@@ -393,8 +396,8 @@ fn server_stats(report: &Report<'_>) -> Members {
             "num_alive_client_connections": server.connections,
             "uptime": java::millis(server.uptime),
             "auth_failed_count": server.auth_failed,
-            "non_mtlsremote_conn_count": 0,
-            "non_mtlslocal_conn_count": 0,
+            "non_mtlsremote_conn_count": server.plain_remote,
+            "non_mtlslocal_conn_count": server.plain_local,
         },
         "client_response": sizes,
         "node_count": tree.node_count,

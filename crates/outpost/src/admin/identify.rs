@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bstr::{BStr, ByteSlice};
 use hyper::StatusCode;
@@ -73,6 +74,12 @@ impl AdminServer {
                 let rules = &self.service.settings.auth;
                 let ids = rules.authenticate(&nobody, peer, &packet).ok()?;
                 Some(ids.to_vec())
+            }
+            // There only where a certificate is demanded, and then it was found good.
+            "x509" => {
+                let shown = asked.caller.certificate.as_ref()?;
+                let rules = self.service.settings.auth.x509.as_ref()?;
+                rules.ids(shown, SystemTime::now()).ok()
             }
             _ => None,
         }

@@ -102,8 +102,8 @@ fn examine(loaded: &Loaded, report: &mut Report) -> ExitCode {
 }
 
 fn conclude(config: &Config, master: Option<&str>, report: &mut Report) -> ExitCode {
-    let clients = match &config.clients.addr {
-        Some(addr) => format!("serve clients at {}", understood::place(addr)),
+    let clients = match understood::doors(&config.clients.doors) {
+        Some(doors) => doors.replacen("serves", "serve", 1),
         None => "serve no client".to_owned(),
     };
     let counts = report.verdict(|counts| match (counts.fail, master) {

@@ -53,11 +53,12 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
 }
 
 fn wanted(config: &Config) -> Vec<Wanted<'_>> {
-    let clients = config.clients.addr.as_ref();
+    let doors = &config.clients.doors;
     let admin = config.admin.as_ref().map(|admin| &admin.addr);
     let metrics = config.metrics.as_ref();
     [
-        ("clientPort", clients, true),
+        ("clientPort", doors.plain.as_ref(), true),
+        ("secureClientPort", doors.secure.as_ref(), true),
         ("admin.serverPort", admin, false),
         ("metricsProvider.httpPort", metrics, config.metrics_required),
     ]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outpost::config::{Clients, Config, FourLetterWords};
+use outpost::config::{Clients, Config, Doors, FourLetterWords};
 use outpost_wire::membership::Endpoint;
 
 use super::report::{Report, Subject};
@@ -81,7 +81,7 @@ fn times(config: &Config) -> String {
 }
 
 fn clients(clients: &Clients) -> String {
-    let Some(addr) = &clients.addr else {
+    let Some(doors) = doors(&clients.doors) else {
         return "serves no client".to_owned();
     };
     let per_address = match clients.max_client_cnxns {
@@ -92,10 +92,25 @@ fn clients(clients: &Clients) -> String {
         Some(max) => format!(", {max} altogether"),
         None => String::new(),
     };
-    format!(
-        "serves clients at {}; {per_address}{altogether}",
-        place(addr)
-    )
+    format!("{doors}; {per_address}{altogether}")
+}
+
+/// Where clients come in; nothing if nowhere.
+pub(super) fn doors(doors: &Doors) -> Option<String> {
+    let both = match doors.unified {
+        true => " with and without TLS",
+        false => "",
+    };
+    let plain = doors
+        .plain
+        .as_ref()
+        .map(|addr| format!("{}{both}", place(addr)));
+    let secure = doors
+        .secure
+        .as_ref()
+        .map(|addr| format!("{} with TLS", place(addr)));
+    let places: Vec<String> = plain.into_iter().chain(secure).collect();
+    (!places.is_empty()).then(|| format!("serves clients at {}", places.join(", and at ")))
 }
 
 fn sessions(config: &Config) -> String {

@@ -173,9 +173,8 @@ pub struct Agreed {
 /// Whom to serve, and within which limits. Where ZooKeeper has 0 or -1 for "no limit", here stands `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clients {
-    /// Where to listen: `clientPort` and `clientPortAddress`, or what our own observer line says. With a wildcard
-    /// host ([`Endpoint::is_wildcard`]) a Java server listens on both families. `None`: nowhere.
-    pub addr: Option<Endpoint>,
+    /// Where to listen.
+    pub doors: Doors,
     /// `clientPortListenBacklog`; `None` leaves it to the system.
     pub backlog: Option<u32>,
     /// `clientTcpKeepAlive`: whether the system probes silent connections.
@@ -201,6 +200,28 @@ pub struct Clients {
     pub large_requests: Option<LargeRequests>,
     /// `connection_throttle_*`.
     pub connect_throttle: Option<ConnectThrottle>,
+}
+
+/// Where clients come in. With a wildcard host ([`Endpoint::is_wildcard`]) a Java server listens on both families.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doors {
+    /// `clientPort` and `clientPortAddress`, or what our own observer line says. `None`: nowhere.
+    pub plain: Option<Endpoint>,
+    /// `secureClientPort` and `secureClientPortAddress`, or the same line: where TLS alone is spoken.
+    pub secure: Option<Endpoint>,
+    /// `client.portUnification`: whether TLS is spoken at the plain port too. Only with such a port.
+    pub unified: bool,
+    /// `netty.server.outstandingHandshake.limit`: handshakes of TLS in work at one time.
+    pub handshakes_max: Option<u32>,
+    /// `outpost.handshakeThreads`: threads that shake hands; by default one for every four cores.
+    pub handshake_threads: NonZeroUsize,
+}
+
+impl Doors {
+    /// Whether TLS is spoken anywhere.
+    pub fn speak_tls(&self) -> bool {
+        self.secure.is_some() || self.unified
+    }
 }
 
 /// Bounds on the sum of large requests in work.
@@ -254,6 +275,8 @@ pub struct Auth {
     pub ensemble: Option<Vec<String>>,
     /// Scheme `sasl`.
     pub sasl: SaslAuth,
+    /// Scheme `x509`, where clients can show certificates or an `authProvider` line brings it in.
+    pub x509: Option<X509Auth>,
     /// `enableEagerACLCheck`: writes are held against the mirror's ACLs before they are forwarded.
     pub eager_acl_check: bool,
     /// `skipACL=yes`: every read is allowed.
@@ -288,6 +311,13 @@ pub struct SaslUsers {
     pub section: String,
     /// `user_NAME="PASSWORD"`, by name.
     pub passwords: BTreeMap<String, Secret>,
+}
+
+/// Scheme `x509`: the subject of a client's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct X509Auth {
+    /// `X509AuthenticationProvider.superUser`: the subject, as Java writes it, of a super user.
+    pub super_user: Option<String>,
 }
 
 /// Scheme `digest`: user and password.

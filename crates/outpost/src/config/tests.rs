@@ -10,8 +10,8 @@ use outpost_wire::membership::Endpoint;
 
 use super::keys::{self, Verdict};
 use super::{
-    Complaints, ConnectWeights, FourLetterWords, LargeRequests, Loaded, MetricNames, load_with,
-    read, settings::Settings,
+    Complaints, ConnectWeights, FourLetterWords, LargeRequests, Loaded, MetricNames, X509Auth,
+    load_with, read, settings::Settings,
 };
 
 /// The file that a distribution of ZooKeeper brings along, without its comments on purge and metrics.
@@ -116,7 +116,7 @@ fn defaults_are_those_of_a_java_observer() {
     assert_eq!(config.ticks.connect_timeout(), Duration::from_secs(30));
     assert_eq!(config.data_log_dir, config.data_dir);
     let clients = &config.clients;
-    assert_eq!(clients.addr, None);
+    assert_eq!(clients.doors.plain, None);
     assert_eq!(clients.min_session_timeout, Duration::from_secs(6));
     assert_eq!(clients.max_session_timeout, Duration::from_secs(60));
     assert_eq!(
@@ -160,7 +160,7 @@ fn the_file_that_zookeeper_brings_along_needs_only_the_voters_added() {
     let loaded = Setup::of(&text).file("/tmp/zookeeper/myid", "4").loaded();
     assert_eq!(loaded.warnings, []);
     assert_eq!(
-        loaded.config.clients.addr,
+        loaded.config.clients.doors.plain,
         Some(Endpoint::new("0.0.0.0", 2181))
     );
     assert_eq!(loaded.config.ticks.sync_timeout(), Duration::from_secs(10));
@@ -171,7 +171,10 @@ fn a_file_of_the_official_container_image_is_understood() {
     let setup = Setup::of(DOCKER).file("/data/myid", "4");
     let config = setup.loaded().config;
     assert_eq!(config.ensemble.members.participants().count(), 3);
-    assert_eq!(config.clients.addr, Some(Endpoint::new("0.0.0.0", 2181)));
+    assert_eq!(
+        config.clients.doors.plain,
+        Some(Endpoint::new("0.0.0.0", 2181))
+    );
     assert!(config.four_letter_words.allow("mntr"));
     assert_eq!(config.data_log_dir, Path::new("/datalog"));
     assert_eq!(
@@ -221,7 +224,7 @@ fn a_file_with_nearly_everything_in_it_is_read_to_the_letter() {
          group.1=1\ngroup.2=2:3\nweight.1=1\nweight.2=2\nweight.3=1\nversion=0"
     );
     let clients = &config.clients;
-    assert_eq!(clients.addr, Some(Endpoint::new("10.7.0.1", 2181)));
+    assert_eq!(clients.doors.plain, Some(Endpoint::new("10.7.0.1", 2181)));
     assert_eq!((clients.backlog, clients.tcp_keep_alive), (Some(512), true));
     assert_eq!(
         (clients.max_client_cnxns, clients.max_cnxns),
@@ -459,13 +462,9 @@ fn values_that_contradict_each_other_or_cannot_be_kept_are_complained_of() {
 #[test]
 fn what_would_lower_security_or_break_a_promise_is_refused_until_it_is_supported() {
     for line in [
-        "secureClientPort=2281",
-        "client.portUnification=true",
-        "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
         "authProvider.2=com.example.Tokens",
         "admin.forceHttps=true",
         "emulate353TTLNodes=true",
-        "server.42=me:2888:3888:observer;2181;2281",
     ] {
         let complaints = Setup::least_and(line).complaints();
         let expected = format!("zoo.cfg:6: {line}: ");
@@ -757,7 +756,10 @@ fn the_environment_goes_before_the_file_and_an_empty_variable_does_not() {
         .env("OUTPOST_TICKTIMES", "1")
         .env("HOME", "/home/zookeeper");
     let Loaded { config, warnings } = setup.loaded();
-    assert_eq!(config.clients.addr, Some(Endpoint::new("0.0.0.0", 2182)));
+    assert_eq!(
+        config.clients.doors.plain,
+        Some(Endpoint::new("0.0.0.0", 2182))
+    );
     assert_eq!(config.ticks.tick_time, Duration::from_secs(2));
     assert_eq!(config.clients.frame_bytes_max, 8_388_608);
     assert_eq!(config.workers.get(), 3);
@@ -841,7 +843,7 @@ fn an_id_that_would_hurt_the_ensemble_is_refused() {
 
 #[test]
 fn the_client_port_comes_from_our_own_observer_line_if_it_has_one() {
-    let addr = |lines: &str| Setup::least_and(lines).loaded().config.clients.addr;
+    let addr = |lines: &str| Setup::least_and(lines).loaded().config.clients.doors.plain;
     let own = "server.42=me:2888:3888:observer";
     let line = |client: &str| format!("{own};{client}");
     assert_eq!(addr(&line("2181")), Some(Endpoint::new("0.0.0.0", 2181)));
@@ -1093,5 +1095,70 @@ fn the_admin_server_speaks_tls_with_the_ensembles_stores_whether_or_not_the_ense
     assert!(
         no_trust.contains("admin.needClientAuth=true: needs ssl.quorum.trustStore"),
         "{no_trust}"
+    );
+}
+
+/// With what TLS towards clients needs beside a port.
+fn with_stores(lines: &str) -> Setup {
+    Setup::least_and(&format!(
+        "ssl.keyStore.location=/etc/own.pem\nssl.trustStore.location=/etc/ca.pem\n{lines}"
+    ))
+}
+
+#[test]
+fn tls_towards_clients_is_spoken_at_a_port_of_its_own_or_at_the_plain_one_too() {
+    let clients = |lines: &str| with_stores(lines).loaded().config.clients;
+    let doors = clients("secureClientPort=2281\nsecureClientPortAddress=10.0.0.7").doors;
+    assert_eq!(doors.secure, Some(Endpoint::new("10.0.0.7", 2281)));
+    assert_eq!((doors.plain.as_ref(), doors.unified), (None, false));
+    assert_eq!(doors.handshakes_max, Some(250));
+    assert!(doors.speak_tls());
+    let doors = clients("clientPort=2181\nclient.portUnification=true").doors;
+    assert!(doors.unified && doors.speak_tls() && doors.secure.is_none());
+    let line = "server.42=me:2888:3888:observer;2181;2281";
+    let doors = clients(line).doors;
+    assert_eq!(doors.secure, Some(Endpoint::new("0.0.0.0", 2281)));
+    assert!(!clients("clientPort=2181").doors.speak_tls());
+    let unlimited = "secureClientPort=1\nnetty.server.outstandingHandshake.limit=-1";
+    assert_eq!(clients(unlimited).doors.handshakes_max, None);
+}
+
+#[test]
+fn mistakes_about_ports_for_tls_are_complained_of() {
+    for (lines, complaint) in [
+        (
+            "secureClientPortAddress=10.0.0.7",
+            "secureClientPortAddress=10.0.0.7: needs a port too; set secureClientPort",
+        ),
+        (
+            "secureClientPort=2282\nserver.42=me:2888:3888:observer;2181;2281",
+            "names secure client port 2281, but secureClientPort=2282; make them agree",
+        ),
+        (
+            "secureClientPort=2281\nssl.authProvider=mine",
+            "ssl.authProvider=mine: needs authProvider.mine=",
+        ),
+    ] {
+        let complaints = with_stores(lines).complaints();
+        assert!(complaints.contains(complaint), "{lines}: {complaints}");
+    }
+}
+
+#[test]
+fn certificates_identify_clients_wherever_they_can_be_shown() {
+    let x509 = |lines: &str| with_stores(lines).loaded().config.auth.x509;
+    assert_eq!(x509("clientPort=2181"), None);
+    assert_eq!(x509("secureClientPort=2281"), Some(X509Auth::default()));
+    let lines = "client.portUnification=true\nclientPort=2181\nX509AuthenticationProvider.superUser=CN=root";
+    let super_user = x509(lines).and_then(|x509| x509.super_user);
+    assert_eq!(super_user.as_deref(), Some("CN=root"));
+    let named = "authProvider.mine=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n\
+        ssl.authProvider=mine\nsecureClientPort=2281\nenforce.auth.enabled=true\nenforce.auth.schemes=x509";
+    assert!(x509(named).is_some());
+    let nobody_can = "clientPort=2181\nenforce.auth.enabled=true\nenforce.auth.schemes=x509";
+    assert!(
+        Setup::least_and(nobody_can)
+            .complaints()
+            .contains("possible are ip, digest")
     );
 }

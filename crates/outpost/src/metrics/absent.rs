@@ -408,31 +408,6 @@ pub(super) static METRICS: &[Metric] = &[
         "Time that the virtual machine has paused. There is no virtual machine.",
     ),
     // Not counted yet.
-    gauge(
-        "outstanding_tls_handshake",
-        "handshakes",
-        "Handshakes under way. Not counted yet.",
-    ),
-    counter(
-        "tls_handshake_exceeded",
-        "connections",
-        "Connections closed because too many handshakes were under way. Not counted yet.",
-    ),
-    counter(
-        "unsuccessful_handshake",
-        "handshakes",
-        "Handshakes that have failed. Not counted yet.",
-    ),
-    gauge(
-        "non_mtls_remote_conn_count",
-        "connections",
-        "Connections from elsewhere without TLS and a certificate. Not counted yet.",
-    ),
-    gauge(
-        "non_mtls_local_conn_count",
-        "connections",
-        "Connections from this machine without TLS and a certificate. Not counted yet.",
-    ),
     counter(
         "insecure_admin_count",
         "connections",
@@ -468,10 +443,6 @@ pub(super) static METRICS: &[Metric] = &[
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Metric {
     metric(Kind::Counter, name, unit, help, |_| Value::Whole(0))
-}
-
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Metric {
-    metric(Kind::Gauge, name, unit, help, |_| Value::Whole(0))
 }
 
 const fn basic_summary(name: &'static str, unit: &'static str, help: &'static str) -> Metric {

@@ -301,6 +301,24 @@ pub static METRICS: &[Metric] = &[
         "Authentications of clients that failed.",
         |p| whole(p.server.auth_failed),
     ),
+    gauge(
+        "outstanding_tls_handshake",
+        "connections",
+        "Connections at ports for TLS whose handshake has not ended.",
+        |p| count(&p.stats.handshakes.outstanding),
+    ),
+    gauge(
+        "non_mtls_remote_conn_count",
+        "connections",
+        "Connections accepted so far from other machines at a port that does not demand TLS; 0 where TLS is spoken nowhere.",
+        |p| whole(p.server.plain_remote),
+    ),
+    gauge(
+        "non_mtls_local_conn_count",
+        "connections",
+        "Connections accepted so far from this machine at a port that does not demand TLS; 0 where TLS is spoken nowhere.",
+        |p| whole(p.server.plain_local),
+    ),
     gauge("quorum_size", "servers", "Voters of the ensemble.", |p| {
         whole(p.voters as u64)
     }),
@@ -348,6 +366,18 @@ pub static METRICS: &[Metric] = &[
         "connections",
         "Connections refused because of `maxCnxns`, `maxClientCnxns` or `connection_throttle_tokens`.",
         |p| count(&p.stats.rejected),
+    ),
+    counter(
+        "unsuccessful_handshake",
+        "handshakes",
+        "TLS handshakes with clients that failed.",
+        |p| count(&p.stats.handshakes.failed),
+    ),
+    counter(
+        "tls_handshake_exceeded",
+        "connections",
+        "Connections closed because too many waited for their TLS handshake already.",
+        |p| count(&p.stats.handshakes.exceeded),
     ),
     counter(
         "connection_drop_count",
@@ -663,6 +693,12 @@ pub static METRICS: &[Metric] = &[
         "Client connections ended by this server, by `cause`: `malformed` bytes that are no request, `outbox` does not read what it is sent, `sessionless` asked for no session in time, `silent` for its whole session timeout.",
         |p| Value::Set("cause", cut(p)),
     ),
+    counter(
+        "outpost_tls_handshakes_total",
+        "handshakes",
+        "TLS handshakes with clients that succeeded, by how (label `kind`): `full`, or `resumed` where the client went on with an earlier session of TLS.",
+        |p| Value::Set("kind", handshakes(p)),
+    ),
     gauge(
         "outpost_large_request_bytes",
         "bytes",
@@ -843,6 +879,16 @@ pub(super) fn basic(latencies: &Latencies) -> Value {
 }
 
 /// A hard limit goes before a soft one, as in `QuotaMetricsUtils`.
+fn handshakes(picture: &Picture<'_>) -> Vec<(String, i64)> {
+    let handshakes = &picture.stats.handshakes;
+    let resumed = handshakes.resumed.load(Ordering::Relaxed);
+    let full = handshakes
+        .done
+        .load(Ordering::Relaxed)
+        .saturating_sub(resumed);
+    labelled([("full", full), ("resumed", resumed)])
+}
+
 fn limit(hard: i64, soft: i64) -> i64 {
     if hard > -1 { hard } else { soft }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use outpost_wire::{OpCode, SessionId};
 
 use super::{Report, java};
-use crate::serve::client::{Client, Latency, Phase};
+use crate::serve::client::{Client, Latency, Phase, Port};
 
 /// What `cons` and `connections` tell about one connection.
 #[derive(Debug, Clone)]
@@ -55,9 +55,10 @@ impl ConnectionReport {
 }
 
 impl Report<'_> {
-    /// All connections, in the order in which they were accepted.
-    pub fn connections(&self) -> Vec<ConnectionReport> {
+    /// All connections that came in at a port, in the order in which they were accepted.
+    pub fn connections(&self, port: Port) -> Vec<ConnectionReport> {
         let mut clients = self.service.clients.all();
+        clients.retain(|client| client.port == port);
         clients.sort_unstable_by_key(|client| client.origin.0);
         clients
             .iter()

@@ -19,6 +19,8 @@ pub struct Facts {
     pub server_id: ServerId,
     /// The port clients connect to, as bound; `None` if there is none.
     pub client_port: Option<u16>,
+    /// The same for clients that speak TLS alone.
+    pub secure_client_port: Option<u16>,
     /// The host it is bound on.
     pub client_host: String,
     /// Where a Java server would keep its snapshots: `version-2` below `dataDir`.
@@ -62,18 +64,27 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Takes what is told about `config`; `client_port` is the real one even where 0 was configured.
-    pub fn new(config: &Config, client_port: Option<u16>) -> Facts {
+    /// Takes what is told about `config`; the ports are the real ones even where 0 was configured.
+    pub fn new(
+        config: &Config,
+        client_port: Option<u16>,
+        secure_client_port: Option<u16>,
+    ) -> Facts {
         let clients = &config.clients;
         let versioned = |dir: &PathBuf| {
             let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
             dir.join("version-2")
         };
-        let host = clients.addr.as_ref().map(|endpoint| endpoint.host.clone());
+        let host = clients
+            .doors
+            .plain
+            .as_ref()
+            .map(|endpoint| endpoint.host.clone());
         Facts {
             version: build_info::full_version(),
             server_id: config.id,
             client_port,
+            secure_client_port,
             client_host: host.unwrap_or_default(),
             data_dir: versioned(&config.data_dir),
             data_log_dir: versioned(&config.data_log_dir),

@@ -26,7 +26,7 @@ use outpost_wire::{ServerId, SessionId, Zxid};
 use crate::config::MetricsStyle;
 use crate::metrics::{self, Shown};
 use crate::readiness::{NotReady, Standing};
-use crate::serve::client::Figures;
+use crate::serve::client::{Figures, Port};
 use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
 use crate::sizes::SizesReport;
@@ -71,6 +71,10 @@ pub struct ServerReport {
     pub drop_chance: f64,
     /// Authentications that failed.
     pub auth_failed: u64,
+    /// Connections accepted from other machines where TLS is not demanded; 0 where it is spoken nowhere.
+    pub plain_remote: u64,
+    /// The same from this machine.
+    pub plain_local: u64,
     /// Time since the process started.
     pub uptime: Duration,
 }
@@ -327,6 +331,8 @@ impl<'a> Report<'a> {
             large_bytes: outstanding.large_bytes() as u64,
             drop_chance: tokens.map_or(0.0, |tokens| tokens.lock().drop_chance()),
             auth_failed: stats.auth_failed.load(Ordering::Relaxed),
+            plain_remote: stats.plain_remote.load(Ordering::Relaxed),
+            plain_local: stats.plain_local.load(Ordering::Relaxed),
             uptime: stats.started.elapsed(),
         }
     }
@@ -461,9 +467,12 @@ impl<'a> Report<'a> {
     }
 
     /// Starts counting the figures of every connection anew.
-    pub fn reset_connections(&self) {
+    /// A word does so only for those who came in as it did.
+    pub fn reset_connections(&self, port: Option<Port>) {
         for client in self.service.clients.all() {
-            client.state().figures = Figures::default();
+            if port.is_none_or(|port| port == client.port) {
+                client.state().figures = Figures::default();
+            }
         }
     }
 }

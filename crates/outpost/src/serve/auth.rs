@@ -14,6 +14,7 @@ use sha2::{Sha256, Sha384, Sha512};
 use crate::config::DigestAlgorithm;
 use crate::limits::{ID_BYTES_PER_CONNECTION_MAX, IDS_PER_CONNECTION_MAX};
 use crate::serve::sasl::SaslRules;
+use crate::serve::x509::X509Rules;
 
 /// How clients may say who they are.
 #[derive(Clone, Default)]
@@ -26,6 +27,8 @@ pub struct AuthRules {
     pub ensemble: Option<Vec<String>>,
     /// How clients log in with SASL; see [`sasl`](crate::serve::sasl).
     pub sasl: SaslRules,
+    /// How certificates say who a client is; `None` if scheme `x509` is not offered.
+    pub x509: Option<X509Rules>,
     /// Schemes of which a connection needs an identity before it may do anything
     /// (`enforce.auth.schemes`); empty when nothing is enforced.
     pub enforced: Vec<String>,
@@ -69,6 +72,8 @@ impl AuthRules {
                 self.digest_ids(algorithm, packet.auth.ok_or(AuthFailed::Refused)?)
             }
             (b"ip", ..) => vec![address_id(address)],
+            // Its certificate, if it showed one, has said so already.
+            (b"x509", ..) if self.x509.is_some() && has_scheme(ids, "x509") => Vec::new(),
             (b"ensemble", _, Some(names)) => {
                 is_among(packet.auth.unwrap_or_default(), names)?;
                 Vec::new()
@@ -80,12 +85,7 @@ impl AuthRules {
 
     /// Whether a connection with these identities may do anything.
     pub fn admits(&self, ids: &[Id]) -> bool {
-        self.enforced.is_empty()
-            || ids.iter().any(|id| {
-                self.enforced
-                    .iter()
-                    .any(|scheme| id.scheme == scheme.as_str())
-            })
+        self.enforced.is_empty() || self.enforced.iter().any(|scheme| has_scheme(ids, scheme))
     }
 
     fn digest_ids(&self, algorithm: DigestAlgorithm, auth: &[u8]) -> Vec<Id> {
@@ -106,6 +106,10 @@ pub(super) fn with_ids(ids: &[Id], added: Vec<Id>) -> Option<Arc<[Id]>> {
     let bytes: usize = all.iter().map(|id| id.scheme.len() + id.id.len()).sum();
     let fit = all.len() <= IDS_PER_CONNECTION_MAX && bytes <= ID_BYTES_PER_CONNECTION_MAX;
     fit.then(|| all.into())
+}
+
+fn has_scheme(ids: &[Id], scheme: &str) -> bool {
+    ids.iter().any(|id| id.scheme == scheme)
 }
 
 /// Whether the client means this ensemble; one that names none does. Nobody is identified by it.

@@ -24,6 +24,8 @@ pub struct Client {
     pub origin: Origin,
     /// The other end.
     pub peer: SocketAddr,
+    /// Where it came in.
+    pub port: Port,
     /// When it was accepted.
     pub established: SystemTime,
     /// The same, by a clock that only goes forward; the times below are milliseconds after it, and one more, so that
@@ -49,6 +51,16 @@ pub struct Client {
     /// Already among those to be woken after the batch.
     given: AtomicBool,
     state: Mutex<ClientState>,
+}
+
+/// Where a connection came in. Connections are listed by it, and those of one port do not see those of the other, as
+/// in a Java server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// `clientPort`, also with TLS (`client.portUnification`).
+    Plain,
+    /// `secureClientPort`.
+    Secure,
 }
 
 /// Why this server ends a connection of its own accord.
@@ -282,6 +294,7 @@ impl Client {
         Client {
             origin,
             peer,
+            port: Port::Plain,
             established: SystemTime::now(),
             accepted: clock::now(),
             heard: AtomicU64::new(0),
@@ -306,6 +319,14 @@ impl Client {
                 figures: Figures::default(),
             }),
         }
+    }
+
+    /// The same, with what was found out about it before it came here.
+    pub fn known_as(mut self, port: Port, ids: Vec<Id>) -> Client {
+        self.port = port;
+        let state = self.state.get_mut();
+        state.ids = state.ids.iter().cloned().chain(ids).collect();
+        self
     }
 
     /// Locks what the connection and the apply thread share. Only ever after the tree's lock, and

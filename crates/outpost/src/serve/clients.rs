@@ -9,10 +9,10 @@ use dashmap::DashMap;
 use outpost_forward::{Answers, Attached, Attachment, GaveUp, Origin, Pending, Tally, View, clock};
 use outpost_mirror::acl::{AclRules, allows};
 use outpost_mirror::{Applied, Tree, WatchEvent, WatcherId};
-use outpost_wire::{ErrorCode, OpCode, Perms, SessionId, Writer, Xid, Zxid};
+use outpost_wire::{ErrorCode, Id, OpCode, Perms, SessionId, Writer, Xid, Zxid};
 use parking_lot::Mutex;
 
-use crate::serve::client::{Cause, Client, ClientState, Phase};
+use crate::serve::client::{Cause, Client, ClientState, Phase, Port};
 use crate::serve::leases::Leases;
 use crate::serve::local_sessions::LocalSessions;
 use crate::serve::pipeline::Local;
@@ -74,8 +74,14 @@ impl Clients {
 
     /// Takes in a connection that was just accepted.
     pub fn admit(&self, peer: SocketAddr) -> Arc<Client> {
+        self.admit_known(peer, Port::Plain, Vec::new())
+    }
+
+    /// The same for one that came in at either port, and is known by `ids` too.
+    pub fn admit_known(&self, peer: SocketAddr, port: Port, ids: Vec<Id>) -> Arc<Client> {
         let origin = Origin(self.next_origin.fetch_add(1, Ordering::Relaxed));
-        let client = Arc::new(Client::new(origin, peer));
+        let client = Client::new(origin, peer);
+        let client = Arc::new(client.known_as(port, ids));
         self.by_origin.insert(origin, Arc::clone(&client));
         client
     }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod clients;
 pub mod connection;
 pub mod four_letter;
+pub mod greeting;
 pub mod handshake;
 pub mod leases;
 pub mod local_sessions;
@@ -20,6 +21,7 @@ pub mod throttle;
 mod turn;
 pub mod validate;
 mod workers;
+pub mod x509;
 
 use std::collections::HashMap;
 use std::io;
@@ -32,17 +34,43 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
+use client::Port;
+use greeting::{Door, Greeters};
 pub use service::{ServeSettings, Service};
-pub use workers::Workers;
+pub use workers::{Newcomer, Workers};
 
 /// How long to wait after accepting has failed, for instance because there are no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections until `shutdown` is ready, and hands each to a worker.
+/// Where connections come in, and who sees to them.
+pub enum Entrance {
+    /// The workers have them at once.
+    Plain(Arc<Workers>),
+    /// They are greeted first.
+    Greeted(Door, Arc<Greeters>),
+}
+
+impl Entrance {
+    async fn hand_over(&self, stream: TcpStream, newcomer: Newcomer) {
+        match self {
+            Entrance::Plain(workers) => workers.hand_over(stream, newcomer).await,
+            Entrance::Greeted(door, greeters) => greeters.greet(stream, *door, newcomer).await,
+        }
+    }
+
+    fn port(&self) -> Port {
+        match self {
+            Entrance::Greeted(Door::Secure, _) => Port::Secure,
+            _ => Port::Plain,
+        }
+    }
+}
+
+/// Accepts connections until `shutdown` is ready, and hands each to a worker, or has it greeted first.
 pub async fn accept(
     listener: TcpListener,
     service: Arc<Service>,
-    workers: Arc<Workers>,
+    entrance: Entrance,
     shutdown: impl Future<Output = ()>,
 ) {
     let addresses = Arc::new(Addresses::default());
@@ -58,7 +86,16 @@ pub async fn accept(
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 service.stats.accepted.fetch_add(1, Ordering::Relaxed);
                 match admit(&service, &addresses, &stream, peer) {
-                    Ok(seat) => workers.hand_over(stream, peer, seat).await,
+                    Ok(seat) => {
+                        note_plain(&service, entrance.port(), peer);
+                        let newcomer = Newcomer {
+                            peer,
+                            port: entrance.port(),
+                            ids: Vec::new(),
+                            seat,
+                        };
+                        entrance.hand_over(stream, newcomer).await;
+                    }
                     Err(why) => {
                         service.stats.rejected.fetch_add(1, Ordering::Relaxed);
                         tracing::debug!(%peer, why, "connection refused");
@@ -81,7 +118,10 @@ fn admit(
     peer: SocketAddr,
 ) -> Result<Seat, &'static str> {
     let settings = &service.settings;
-    if settings.connections_max > 0 && service.clients.len() >= settings.connections_max {
+    // Those whose hands are being shaken count: all of them may become clients.
+    let waiting = service.stats.handshakes.outstanding.load(Ordering::Relaxed);
+    let connections = service.clients.len() + usize::try_from(waiting).unwrap_or(usize::MAX);
+    if settings.connections_max > 0 && connections >= settings.connections_max {
         return Err("maxCnxns is reached");
     }
     let seat = addresses
@@ -92,6 +132,18 @@ fn admit(
         .ok_or("maxClientCnxns is reached for its address")?;
     prepare(stream, settings.tcp_keep_alive).map_err(|_| "the socket is gone already")?;
     Ok(seat)
+}
+
+/// Counts connections that need no certificate, as `NettyServerCnxnFactory` does: also those that speak TLS then.
+fn note_plain(service: &Service, port: Port, peer: SocketAddr) {
+    let stats = &service.stats;
+    match (service.settings.speaks_tls, port) {
+        (true, Port::Plain) if peer.ip().is_loopback() => {
+            stats.plain_local.fetch_add(1, Ordering::Relaxed);
+        }
+        (true, Port::Plain) => _ = stats.plain_remote.fetch_add(1, Ordering::Relaxed),
+        _ => {}
+    }
 }
 
 fn prepare(stream: &TcpStream, keep_alive: bool) -> io::Result<()> {

@@ -42,6 +42,8 @@ pub struct ServeSettings {
     pub connections_max: usize,
     /// Whether the system probes silent connections (`clientTcpKeepAlive`).
     pub tcp_keep_alive: bool,
+    /// Whether TLS is spoken with clients anywhere; connections without it are counted then.
+    pub speaks_tls: bool,
     /// Who clients are.
     pub auth: AuthRules,
 }

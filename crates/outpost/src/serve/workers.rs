@@ -6,20 +6,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
+use outpost_wire::Id;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::limits::{HANDOVER_MAX, WORD_THREADS_MAX};
 use crate::serve::Seat;
+use crate::serve::client::Port;
 use crate::serve::connection::Connection;
+use crate::serve::greeting::Secured;
 use crate::serve::service::Service;
 
-/// A connection on its way to a worker.
+/// What is known of a connection that no worker owns yet.
+pub struct Newcomer {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Where it came in.
+    pub port: Port,
+    /// Who it is beside its address.
+    pub ids: Vec<Id>,
+    /// Its place among those of its address.
+    pub seat: Seat,
+}
+
+impl Newcomer {
+    /// The same, of whom more is known.
+    pub fn known_as(self, ids: Vec<Id>) -> Newcomer {
+        Newcomer { ids, ..self }
+    }
+}
+
+/// A connection on its way to a worker. Its socket is outside of `secured`, for that worker to register.
 struct Handover {
     stream: std::net::TcpStream,
-    peer: SocketAddr,
-    seat: Seat,
+    secured: Option<Box<Secured>>,
+    newcomer: Newcomer,
 }
 
 /// All workers.
@@ -71,17 +94,38 @@ impl Workers {
     }
 
     /// Gives a connection to the next worker; waits while that worker is behind with taking.
-    pub async fn hand_over(&self, stream: TcpStream, peer: SocketAddr, seat: Seat) {
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.queues.len();
+    pub async fn hand_over(&self, stream: TcpStream, newcomer: Newcomer) {
         // The socket is registered anew with the worker's own runtime.
-        match stream.into_std() {
-            Ok(stream) => {
-                let handover = Handover { stream, peer, seat };
-                if self.queues[index].send(handover).await.is_err() {
-                    tracing::error!(worker = index, "a worker has ended");
-                }
+        self.send(stream.into_std(), None, newcomer).await;
+    }
+
+    /// The same for a connection over TLS, when hands have been shaken.
+    pub async fn hand_over_secured(&self, mut secured: Box<Secured>, newcomer: Newcomer) {
+        let stream = secured.get_mut().0.take();
+        self.send(stream, Some(secured), newcomer).await;
+    }
+
+    async fn send(
+        &self,
+        stream: io::Result<std::net::TcpStream>,
+        secured: Option<Box<Secured>>,
+        newcomer: Newcomer,
+    ) {
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.queues.len();
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(peer = %newcomer.peer, %error, "the connection is gone already");
+                return;
             }
-            Err(error) => tracing::debug!(%peer, %error, "the connection is gone already"),
+        };
+        let handover = Handover {
+            stream,
+            secured,
+            newcomer,
+        };
+        if self.queues[index].send(handover).await.is_err() {
+            tracing::error!(worker = index, "a worker has ended");
         }
     }
 }
@@ -92,7 +136,18 @@ async fn own_connections(
     service: Arc<Service>,
 ) {
     let stats = service.stats.worker(index);
-    while let Some(Handover { stream, peer, seat }) = handovers.recv().await {
+    while let Some(handover) = handovers.recv().await {
+        let Handover {
+            stream,
+            secured,
+            newcomer,
+        } = handover;
+        let Newcomer {
+            peer,
+            port,
+            ids,
+            seat,
+        } = newcomer;
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => {
@@ -100,11 +155,22 @@ async fn own_connections(
                 continue;
             }
         };
-        let client = service.clients.admit(peer);
-        let connection = Connection::new(stream, client, Arc::clone(&service), Arc::clone(&stats));
-        tokio::task::spawn_local(async move {
-            connection.run().await;
-            drop(seat);
-        });
+        let client = service.clients.admit_known(peer, port, ids);
+        let (service, stats) = (Arc::clone(&service), Arc::clone(&stats));
+        // Each kind has a path of its own, so that the plain one pays nothing for the other.
+        match secured {
+            None => spawn(Connection::new(stream, client, service, stats), seat),
+            Some(mut secured) => {
+                secured.get_mut().0.put(stream);
+                spawn(Connection::new(secured, client, service, stats), seat);
+            }
+        }
     }
+}
+
+fn spawn<S: AsyncRead + AsyncWrite + Unpin + 'static>(connection: Connection<S>, seat: Seat) {
+    tokio::task::spawn_local(async move {
+        connection.run().await;
+        drop(seat);
+    });
 }

@@ -6,6 +6,7 @@ use super::{Key, honoured};
 pub(super) const KEYS: &[Key] = &[
     // Outpost's own.
     honoured("outpost.workers"),
+    honoured("outpost.handshakeThreads"),
     honoured("outpost.hold"),
     honoured("outpost.linkTimeout"),
     honoured("outpost.outboxBytes"),

@@ -1,18 +1,17 @@
 //! TLS, towards clients and towards the ensemble.
 
-use super::{Key, NO, NONE, honoured, ignored, refused};
+use super::{Key, NO, NONE, honoured, ignored};
 
-const NO_TLS: &str = "TLS is not supported yet, so this has nothing to act on";
-const NEED_CLIENT_TLS: &str = "TLS towards clients is not supported yet; remove the line to serve clients \
-    without TLS, or stay with a Java observer";
 const NO_SUCH_TLS: &str = "there is no such setting of TLS";
 
 /// The keys of this group.
 pub(super) const KEYS: &[Key] = &[
-    ignored("X509AuthenticationProvider.superUser", NONE, NO_TLS),
-    refused("secureClientPort", NONE, NEED_CLIENT_TLS),
-    ignored("secureClientPortAddress", NONE, NO_TLS),
-    refused("client.portUnification", NO, NEED_CLIENT_TLS),
+    honoured("X509AuthenticationProvider.superUser"),
+    honoured("secureClientPort"),
+    honoured("secureClientPortAddress"),
+    honoured("client.portUnification"),
+    honoured("netty.server.outstandingHandshake.limit"),
+    honoured("ssl.authProvider"),
     honoured("client.certReload"),
     honoured("sslQuorum"),
     ignored("portUnification", NO, "Outpost opens no quorum port"),

@@ -1,22 +1,26 @@
 //! Who a client may be, and what is then allowed.
 
-use super::super::settings::Settings;
-use super::super::{Auth, DigestAlgorithm, DigestAuth, SaslAuth, Secret};
+use super::super::settings::{Setting, Settings};
+use super::super::{Auth, DigestAlgorithm, DigestAuth, SaslAuth, Secret, X509Auth};
 use super::sasl::{self, Jaas};
 use super::words;
 
-pub(super) fn auth(settings: &mut Settings, jaas: Option<&Jaas>) -> Auth {
+/// `secured`: whether TLS is spoken with clients.
+pub(super) fn auth(settings: &mut Settings, jaas: Option<&Jaas>, secured: bool) -> Auth {
     let digest = digest_auth(settings);
     let Providers { ensemble, sasl } = providers(settings);
     let sasl = sasl::clients(settings, jaas, sasl);
+    let x509 = x509_auth(settings, secured);
     let mut schemes = vec!["ip"];
     schemes.extend(digest.as_ref().map(|_| "digest"));
     schemes.extend(sasl.provider.then_some("sasl"));
+    schemes.extend(x509.as_ref().filter(|_| secured).map(|_| "x509"));
     Auth {
         enforced_schemes: enforced_schemes(settings, &schemes, &sasl),
         digest,
         ensemble,
         sasl,
+        x509,
         eager_acl_check: settings.flag("enableEagerACLCheck", false),
         skip_acl: skip_acl(settings),
     }
@@ -62,10 +66,11 @@ fn providers(settings: &mut Settings) -> Providers {
     let (mut has_ensemble, mut sasl) = (false, false);
     for provider in settings.family("authProvider.*") {
         match provider.value.rsplit('.').next().unwrap_or_default() {
-            "DigestAuthenticationProvider" | "IPAuthenticationProvider" => {}
+            "DigestAuthenticationProvider"
+            | "IPAuthenticationProvider"
+            | "X509AuthenticationProvider" => {}
             "EnsembleAuthenticationProvider" => has_ensemble = true,
             "SASLAuthenticationProvider" => sasl = true,
-            "X509AuthenticationProvider" => settings.complain(&provider, &unsupported("X.509")),
             _ => settings.complain(
                 &provider,
                 "Outpost cannot run this class, and without it other clients might read than you mean; \
@@ -82,10 +87,26 @@ fn providers(settings: &mut Settings) -> Providers {
     }
 }
 
-fn unsupported(scheme: &str) -> String {
-    format!(
-        "{scheme} authentication of clients is not supported yet; remove the line only if no client needs it"
-    )
+/// There wherever clients can show a certificate, as in ZooKeeper, and where a line names it.
+fn x509_auth(settings: &mut Settings, secured: bool) -> Option<X509Auth> {
+    let providers = settings.family("authProvider.*");
+    let x509: Vec<&Setting> = providers
+        .iter()
+        .filter(|provider| provider.value.ends_with("X509AuthenticationProvider"))
+        .collect();
+    let scheme = settings.get("ssl.authProvider");
+    if let Some(setting) = scheme.filter(|setting| secured && setting.value != "x509") {
+        let key = format!("authProvider.{}", setting.value);
+        if !x509.iter().any(|provider| provider.key == key) {
+            let text = format!(
+                "needs {key}=org.apache.zookeeper.server.auth.X509AuthenticationProvider; or remove the line"
+            );
+            settings.complain(&setting, &text);
+        }
+    }
+    let super_user = settings.text("X509AuthenticationProvider.superUser");
+    let offered = secured || !x509.is_empty();
+    offered.then_some(X509Auth { super_user })
 }
 
 /// The schemes of which every client needs an identity. `sessionRequireClientSASLAuth` goes before the others.

@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use outpost_wire::ServerId;
-use outpost_wire::membership::{Endpoint, Member, Role, WILDCARD_HOST};
-
-use super::super::members::Members;
 use super::super::settings::{self, INT_MAX, Settings};
-use super::super::{Clients, ConnectThrottle, ConnectWeights, LargeRequests, Ticks};
+use super::super::{Clients, ConnectThrottle, ConnectWeights, Doors, LargeRequests, Ticks};
 use crate::limits::OUTBOX_BYTES_PAUSE;
 
 /// Session timeouts where none are set, in ticks, as in ZooKeeper.
@@ -17,79 +13,16 @@ const SESSION_TICKS_MAX: u32 = 20;
 /// Java server keeps them without bound.
 const OUTBOX_BYTES_MAX: usize = 32 << 20;
 
-pub(super) fn client_addr(
-    settings: &mut Settings,
-    id: Option<ServerId>,
-    members: &Members,
-) -> Option<Endpoint> {
-    let from_keys = client_addr_from_keys(settings);
-    let own = id.and_then(|id| members.membership.get(id));
-    let own = own.filter(|own| own.role == Role::Observer);
-    let from_line = own.and_then(|own| client_addr_from_line(settings, own, members, &from_keys));
-    let addr = from_line.or(from_keys);
-    if addr.is_none() {
-        settings.warn_of_file("no clientPort is set, so no client can connect; set clientPort");
-    }
-    addr
-}
-
-fn client_addr_from_keys(settings: &mut Settings) -> Option<Endpoint> {
-    let port_setting = settings.get("clientPort");
-    let address_setting = settings.get("clientPortAddress");
-    let host = settings.host("clientPortAddress");
-    if let (None, Some(address)) = (&port_setting, &address_setting) {
-        settings.complain(address, "needs a port too; set clientPort");
-    }
-    let port = settings.port("clientPort")?;
-    Some(Endpoint::new(
-        host.unwrap_or(WILDCARD_HOST.to_owned()),
-        port,
-    ))
-}
-
-/// The client part of our own server line, which goes before the keys but must not contradict them.
-fn client_addr_from_line(
-    settings: &mut Settings,
-    own: &Member,
-    members: &Members,
-    from_keys: &Option<Endpoint>,
-) -> Option<Endpoint> {
-    let line = members.setting(own.id)?;
-    if own.secure_client.is_some() {
-        let text = "TLS towards clients is not supported yet; remove the secure client part";
-        settings.complain(line, text);
-    }
-    let client = own.client.clone()?;
-    match from_keys {
-        Some(keys) if keys.port != client.port => {
-            let text = format!(
-                "this is our own line and names client port {}, but clientPort={}; make them agree",
-                client.port, keys.port
-            );
-            settings.complain(line, &text);
-        }
-        Some(keys) if !keys.is_wildcard() && keys.host != client.host => {
-            let text = format!(
-                "this is our own line, so clients are served at {client}, not at clientPortAddress={}",
-                keys.host
-            );
-            settings.warn(line, &text);
-        }
-        _ => {}
-    }
-    Some(client)
-}
-
 pub(super) fn clients(
     settings: &mut Settings,
-    addr: Option<Endpoint>,
+    doors: Doors,
     ticks: &Ticks,
     frame_bytes_max: usize,
 ) -> Clients {
     let (min_session_timeout, max_session_timeout) = session_timeouts(settings, ticks);
     let sessionless = settings.millis("nio.sessionlessCnxnTimeout", 1);
     Clients {
-        addr,
+        doors,
         backlog: settings.limit("clientPortListenBacklog", 0, "connections"),
         tcp_keep_alive: settings.flag("clientTcpKeepAlive", false),
         min_session_timeout,

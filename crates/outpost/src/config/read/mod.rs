@@ -2,6 +2,7 @@
 
 mod auth;
 mod clients;
+mod doors;
 mod operators;
 mod sasl;
 mod tls;
@@ -52,18 +53,19 @@ pub(super) fn config(
     let frame_bytes_max = settings
         .bytes("jute.maxbuffer", 1)
         .unwrap_or(FRAME_BYTES_MAX);
-    let addr = clients::client_addr(settings, own_id, &members);
-    let clients = clients::clients(settings, addr, &ticks, frame_bytes_max);
+    let doors = doors::doors(settings, own_id, &members);
+    let secured = doors.speak_tls();
+    let clients = clients::clients(settings, doors, &ticks, frame_bytes_max);
     let jaas = sasl::Jaas::read(settings, read_file);
     let sasl = sasl::quorum(settings, jaas.as_ref());
     let ensemble = ensemble(settings, members, frame_bytes_max, sasl);
-    let auth = auth::auth(settings, jaas.as_ref());
+    let auth = auth::auth(settings, jaas.as_ref(), secured);
     let four_letter_words = operators::four_letter_words(settings, read_only_mode);
     let https = operators::https(settings);
     let admin = operators::admin(settings, https.0);
     let (metrics, metrics_required) = operators::metrics(settings);
     let metrics_style = operators::metrics_style(settings);
-    let tls = tls::tls(settings, https);
+    let tls = tls::tls(settings, secured, https);
     let workers = workers(settings);
     let hold = settings.millis("outpost.hold", 0);
     let link_timeout = link_timeout(settings, &ticks);

@@ -90,8 +90,12 @@ const QUORUM: Family = family!(
     true
 );
 
-/// Both sides, and what the admin server makes of the ensemble's.
-pub(super) fn tls(settings: &mut Settings, (https, client_auth): (Https, ClientAuth)) -> Tls {
+/// Both sides, and what the admin server makes of the ensemble's; `clients`: whether TLS is spoken with clients anywhere.
+pub(super) fn tls(
+    settings: &mut Settings,
+    clients: bool,
+    (https, client_auth): (Https, ClientAuth),
+) -> Tls {
     let quorum = settings.flag("sslQuorum", false);
     let (of_clients, of_quorum) = (read(settings, &CLIENTS), read(settings, &QUORUM));
     // As `JettyAdminServer`: the stores are the ensemble's, whether or not it is spoken to with them.
@@ -104,10 +108,11 @@ pub(super) fn tls(settings: &mut Settings, (https, client_auth): (Https, ClientA
     } else if !quorum {
         warn_of_idle_stores(settings, &QUORUM);
     }
-    // The client port has no TLS yet.
-    warn_of_idle_stores(settings, &CLIENTS);
+    if !clients {
+        warn_of_idle_stores(settings, &CLIENTS);
+    }
     Tls {
-        clients: side(settings, &CLIENTS, of_clients, false, clients_need),
+        clients: side(settings, &CLIENTS, of_clients, clients, clients_need),
         quorum: side(settings, &QUORUM, of_quorum, quorum, quorum_needs),
         admin: (https != Https::Off).then_some(admin),
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::serve::client::{Client, Phase};
+use crate::serve::client::{Client, Phase, Port};
 use crate::serve::connection::Ended;
 use crate::serve::service::Service;
 use crate::stats::WorkerStats;
@@ -122,7 +122,7 @@ pub async fn serve(
         state.phase = Phase::Ending;
     }
     let patience = service.settings.sessionless_timeout;
-    let exchange = exchange(service, word, stream, input);
+    let exchange = exchange(service, client.port, word, stream, input);
     timeout(patience, exchange)
         .await
         .map_err(|_| Ended::Silent(patience))??;
@@ -135,6 +135,7 @@ pub async fn serve(
 
 async fn exchange(
     service: &Arc<Service>,
+    port: Port,
     word: Word,
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     input: &[u8],
@@ -150,7 +151,7 @@ async fn exchange(
         false => None,
     };
     let text = match allowed {
-        true => answer(service, word).await?,
+        true => answer(service, word, port).await?,
         false => text::not_allowed(word),
     };
     stream.write_all(text.as_bytes()).await?;
@@ -159,12 +160,12 @@ async fn exchange(
 }
 
 /// Makes the text, away from this thread unless that takes no time.
-async fn answer(service: &Arc<Service>, word: Word) -> Result<String, Ended> {
+async fn answer(service: &Arc<Service>, word: Word, port: Port) -> Result<String, Ended> {
     if word.is_quick() {
-        return Ok(text::answer(service, word));
+        return Ok(text::answer(service, word, port));
     }
     let service = Arc::clone(service);
-    let made = tokio::task::spawn_blocking(move || text::answer(&service, word));
+    let made = tokio::task::spawn_blocking(move || text::answer(&service, word, port));
     made.await
         .map_err(|error| Ended::Io(std::io::Error::other(error)))
 }

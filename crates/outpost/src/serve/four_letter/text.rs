@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Word;
 use crate::report::{ConnectionReport, NOT_SERVING, Report, ServerReport, java, process};
+use crate::serve::client::Port;
 use crate::serve::read_only::Mode;
 use crate::serve::service::Service;
 
@@ -16,8 +17,8 @@ pub(super) fn not_allowed(word: Word) -> String {
     format!("{letters} is not executed because it is not in the whitelist.\n")
 }
 
-/// What a word is answered.
-pub(super) fn answer(service: &Service, word: Word) -> String {
+/// What a word is answered that came in at `port`: it sees the connections of that port.
+pub(super) fn answer(service: &Service, word: Word, port: Port) -> String {
     let report = Report::of(service);
     match word {
         Word::Ruok => "imok".to_owned(),
@@ -27,13 +28,13 @@ pub(super) fn answer(service: &Service, word: Word) -> String {
         Word::Hash if report.mode() == Mode::Nobody => NOT_SERVING.to_owned(),
         _ if report.mode() == Mode::Nobody => format!("{NOT_SERVING}\n"),
         Word::Conf => configuration(&report),
-        Word::Cons => connections(&report.connections(), connection),
+        Word::Cons => connections(&report.connections(port), connection),
         Word::Crst => {
-            report.reset_connections();
+            report.reset_connections(Some(port));
             "Connection stats reset.\n".to_owned()
         }
         Word::Dirs => directories(&report),
-        Word::Dump => dump(&report),
+        Word::Dump => dump(&report, port),
         Word::Hash => hash(&report),
         Word::Mntr => monitor(&report),
         Word::Srst => {
@@ -41,7 +42,7 @@ pub(super) fn answer(service: &Service, word: Word) -> String {
             "Server stats reset.\n".to_owned()
         }
         Word::Srvr => server(&report, None),
-        Word::Stat => server(&report, Some(&report.connections())),
+        Word::Stat => server(&report, Some(&report.connections(port))),
         Word::Wchc => watches_by_session(&report),
         Word::Wchp => watches_by_path(&report),
         Word::Wchs => watch_summary(&report),
@@ -166,7 +167,10 @@ fn configuration(report: &Report<'_>) -> String {
     let (quorum_ports, election_ports) = configuration.own_ports();
     let mut text = Text::default();
     text.pair("clientPort", facts.client_port.map_or(-1, i32::from));
-    text.pair("secureClientPort", -1);
+    text.pair(
+        "secureClientPort",
+        facts.secure_client_port.map_or(-1, i32::from),
+    );
     text.pair("dataDir", facts.data_dir.display());
     text.pair("dataDirSize", configuration.data_dir_size);
     text.pair("dataLogDir", facts.data_log_dir.display());
@@ -217,7 +221,7 @@ fn environment(report: &Report<'_>) -> String {
     text.0
 }
 
-fn dump(report: &Report<'_>) -> String {
+fn dump(report: &Report<'_>, port: Port) -> String {
     let sessions = report.sessions();
     let mut text = Text::default();
     text.line("SessionTracker dump:");
@@ -241,7 +245,7 @@ fn dump(report: &Report<'_>) -> String {
         }
     }
     text.line("Connections dump:");
-    let connections = report.connections();
+    let connections = report.connections(port);
     let expiries = connections.iter().map(|one| (one.expires, one)).collect();
     let name = |one: &&ConnectionReport| format!("ip: /{} sessionId: {}", one.peer, one.session);
     let step = report.sessionless_timeout();
