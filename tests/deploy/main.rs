@@ -11,6 +11,7 @@ mod dashboard;
 mod docker;
 mod exposition;
 mod expressions;
+mod kubernetes;
 mod package;
 mod rules;
 mod tools;

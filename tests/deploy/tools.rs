@@ -85,3 +85,19 @@ pub(crate) fn documents(paths: &[&str]) -> Vec<Value> {
     assert!(output.status.success(), "{paths:?}: {}", said(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
+
+/// The real Kustomize, built once from its Go module; this version builds with every Go from 1.19 on.
+pub(crate) fn kustomize() -> Command {
+    let dir = target_dir().join("clients").join("kustomize");
+    let version = source_dir().join("deploy/kustomize-version.txt");
+    std::fs::create_dir_all(&dir).unwrap();
+    jars::once(&dir, std::slice::from_ref(&version), || {
+        let version = text("tests/deploy/kustomize-version.txt");
+        let module = format!("sigs.k8s.io/kustomize/kustomize/v5@{}", version.trim());
+        let mut go = Command::new("go");
+        go.args(["install", &module])
+            .env("GOBIN", dir.canonicalize().unwrap());
+        succeeds(&mut go, "");
+    });
+    Command::new(dir.join("kustomize"))
+}
