@@ -172,16 +172,6 @@ pub(super) static METRICS: &[Metric] = &[
         "Transactions queued for the log. Outpost keeps nothing on a disk.",
     ),
     counter(
-        "snapshot_error_count",
-        "times",
-        "Times the command `snapshot` has failed. Outpost keeps nothing on a disk.",
-    ),
-    counter(
-        "snapshot_rate_limited_count",
-        "times",
-        "Times the command `snapshot` came too often. Outpost keeps nothing on a disk.",
-    ),
-    counter(
         "restore_error_count",
         "times",
         "Times the command `restore` has failed. Outpost keeps nothing on a disk.",

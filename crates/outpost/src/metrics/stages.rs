@@ -62,6 +62,18 @@ pub(super) static METRICS: &[Metric] = &[
         "Clients that used the scheme `ensemble` without a name, or where any is accepted.",
         |p| count(&p.stats.ensemble_skipped),
     ),
+    counter(
+        "snapshot_error_count",
+        "times",
+        "Snapshots asked for at the admin port that failed.",
+        |p| count(&p.stats.snapshots_failed),
+    ),
+    counter(
+        "snapshot_rate_limited_count",
+        "times",
+        "Snapshots asked for at the admin port too soon after another.",
+        |p| count(&p.stats.snapshots_limited),
+    ),
     summary(
         "commit_propagation_latency",
         "ms",
