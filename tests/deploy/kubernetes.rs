@@ -136,7 +136,7 @@ fn the_process_understands_the_configuration_and_listens_where_the_pod_says() {
     let config = loaded.config;
     assert_eq!(config.id.0.to_string(), first);
     let listens = [
-        ("client", config.clients.addr.as_ref().unwrap().port),
+        ("client", config.clients.doors.plain.as_ref().unwrap().port),
         ("admin", config.admin.as_ref().unwrap().addr.port),
         ("metrics", config.metrics.as_ref().unwrap().port),
     ];
