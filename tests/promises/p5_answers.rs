@@ -39,8 +39,11 @@ fn p5_a_write_in_flight_when_the_leader_goes_is_answered_if_the_next_one_has_it_
         let observer = site.observer();
         let mut client =
             RawClient::reopen(observer.address, &session, Zxid(0)).expect("taken back");
+        let before = site.leader(|leader, _| leader.last_proposed());
         client.send(OpCode::Create, &create("/fate")).expect("sent");
-        wait_for_requests_in_flight(&observer, 1);
+        until("the leader to propose it", LIMIT, || {
+            (site.leader(|leader, _| leader.last_proposed()) > before).then_some(())
+        });
         site.ensemble(move |ensemble, now_ms| ensemble.elect(now_ms, None, uncommitted));
         if survives {
             let created = client

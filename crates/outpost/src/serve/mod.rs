@@ -13,6 +13,7 @@ pub mod outstanding;
 pub mod pipeline;
 pub mod read;
 pub mod read_only;
+mod reception;
 pub mod reply;
 pub mod sasl;
 pub mod service;
@@ -36,6 +37,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use client::Port;
 use greeting::{Door, Greeters};
+pub(crate) use reception::Reception;
 pub use service::{ServeSettings, Service};
 pub use workers::{Newcomer, Workers};
 

@@ -66,7 +66,7 @@ struct Made<T> {
 /// How often stores were read again, and when what we show ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreReport {
-    /// `ssl` or `ssl.quorum`.
+    /// `ssl`, `ssl.quorum` or `admin`.
     pub family: &'static str,
     /// Changed files that are now in use.
     pub loaded: u64,
@@ -76,26 +76,30 @@ pub struct StoreReport {
     pub expires: Option<i64>,
 }
 
-/// TLS of both sides, where it is switched on.
+/// TLS of every side, where it is switched on.
 #[derive(Debug, Clone, Default)]
 pub struct TlsInUse {
     /// For those who connect to us.
     pub clients: Option<Arc<ServerTls>>,
     /// Towards the ensemble.
     pub quorum: Option<Arc<ClientTls>>,
+    /// For operators, at the admin server.
+    pub operators: Option<Arc<ServerTls>>,
 }
 
 impl TlsInUse {
-    /// Reads the stores of both sides.
+    /// Reads all stores.
     ///
     /// # Errors
     /// When one of them cannot be used.
     pub fn load(settings: &Tls) -> Result<TlsInUse, StoreError> {
         let clients = settings.clients.as_ref().map(ServerTls::for_clients);
         let quorum = settings.quorum.as_ref().map(ClientTls::for_quorum);
+        let operators = settings.admin.as_ref().map(ServerTls::for_operators);
         Ok(TlsInUse {
             clients: clients.transpose()?.map(Arc::new),
             quorum: quorum.transpose()?.map(Arc::new),
+            operators: operators.transpose()?.map(Arc::new),
         })
     }
 
@@ -103,7 +107,8 @@ impl TlsInUse {
     pub fn parts(&self) -> Vec<Arc<dyn Reload>> {
         let clients = self.clients.clone().map(|part| part as Arc<dyn Reload>);
         let quorum = self.quorum.clone().map(|part| part as Arc<dyn Reload>);
-        clients.into_iter().chain(quorum).collect()
+        let operators = self.operators.clone().map(|part| part as Arc<dyn Reload>);
+        [clients, quorum, operators].into_iter().flatten().collect()
     }
 
     /// For metrics.
