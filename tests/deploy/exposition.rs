@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use outpost::Outpost;
 use outpost::config::Config;
+use outpost_tests::certificates::Authority;
 use outpost_tests::run_dir::RunDir;
 use outpost_wire::ServerId;
 use tokio::sync::oneshot;
@@ -17,8 +18,23 @@ use crate::tools;
 /// Nothing here takes this long.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The text of `/metrics`, from a server whose voters do not answer.
+/// The text of `/metrics`, from a server whose voters do not answer and that speaks TLS with nobody.
 pub(crate) fn text() -> String {
+    text_with(&[])
+}
+
+/// The same where TLS is spoken on every side, which shows some series more.
+pub(crate) fn text_with_tls() -> String {
+    let authority = Authority::new();
+    let key_store = authority.vouch("server");
+    let mut lines = authority.lines(&key_store);
+    let quorum = lines.iter().map(|line| line.replace("ssl.", "ssl.quorum."));
+    lines.extend(quorum.collect::<Vec<_>>());
+    lines.push("sslQuorum=true\nsecureClientPort=0\nsecureClientPortAddress=127.0.0.1".to_owned());
+    text_with(&lines)
+}
+
+fn text_with(further: &[String]) -> String {
     let dir = RunDir::new("deploy");
     let zoo_cfg = dir.path().join("zoo.cfg");
     let lines = format!(
@@ -27,7 +43,7 @@ pub(crate) fn text() -> String {
          outpost.workers=1\nserver.1=127.0.0.1:1:2\nserver.2=127.0.0.1:1:2\nserver.3=127.0.0.1:1:2\n",
         dir.path().display()
     );
-    std::fs::write(&zoo_cfg, lines).unwrap();
+    std::fs::write(&zoo_cfg, lines + &further.join("\n")).unwrap();
     let loaded = Config::load(&zoo_cfg, Some(ServerId(9)), std::iter::empty()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -62,7 +78,7 @@ pub(crate) fn series(text: &str) -> BTreeSet<String> {
 #[test]
 fn prometheus_reads_the_exposition() {
     let mut promtool = Command::new("promtool");
-    let output = tools::run(promtool.args(["check", "metrics"]), &text());
+    let output = tools::run(promtool.args(["check", "metrics"]), &text_with_tls());
     let said = tools::said(&output);
     // Exit code 3: it could be read, and promtool would have chosen other names for some metrics. Names that
     // ZooKeeper has given are kept, so only what it says of our own counts.

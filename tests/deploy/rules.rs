@@ -42,7 +42,7 @@ fn each_alert_fires_when_it_must_and_only_then() {
 
 #[test]
 fn rules_speak_of_series_that_a_running_outpost_shows() {
-    let series = exposition::series(&exposition::text());
+    let series = exposition::series(&exposition::text_with_tls());
     let expressions = values("expr:");
     assert_eq!(expressions.len(), values("alert:").len());
     for expression in expressions {
