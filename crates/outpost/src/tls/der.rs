@@ -24,3 +24,27 @@ pub(super) fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     encoded.extend(content);
     encoded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use x509_parser::asn1_rs::{Any, FromDer, OctetString};
+
+    #[test]
+    fn lengths_of_every_size_are_read_back() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000] {
+            let content = vec![7; length];
+            let encoded = der(OCTET_STRING, &[&content]);
+            let (rest, read) = OctetString::from_der(&encoded).unwrap();
+            assert_eq!((rest, read.as_ref()), (&[][..], &content[..]), "{length}");
+        }
+    }
+
+    #[test]
+    fn parts_stand_one_behind_the_other_under_their_tag() {
+        let encoded = der(SEQUENCE, &[&der(OCTET_STRING, &[b"a", b"b"]), &[5, 0]]);
+        let (rest, read) = Any::from_der(&encoded).unwrap();
+        assert!(rest.is_empty());
+        assert_eq!(read.data, b"\x04\x02ab\x05\x00");
+    }
+}

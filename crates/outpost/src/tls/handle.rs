@@ -19,7 +19,7 @@ use rustls::{ClientConfig, ServerConfig};
 use super::explain;
 use super::store::{self, StoreError};
 use super::suites;
-use super::trust::{OfServer, Peer, Shown, Trust};
+use super::trust::{Peer, Shown, Trust, Vouched};
 use crate::config::{ClientAuth, Password, Store, Tls, TlsSettings};
 
 /// How often files are looked at.
@@ -331,14 +331,14 @@ impl TowardsServers {
     pub fn connecting_to(&self, peer: Peer) -> (Arc<ClientConfig>, Arc<Shown>) {
         let shown = Arc::new(Shown::default());
         let mut config = self.config.clone();
-        let verifier = OfServer {
+        let judge = Vouched {
             trust: Arc::clone(&self.trust),
             peer: self.host_names.then_some(peer),
             shown: Arc::clone(&shown),
         };
         config
             .dangerous()
-            .set_certificate_verifier(Arc::new(verifier));
+            .set_certificate_verifier(judge.verifier());
         (Arc::new(config), shown)
     }
 }
@@ -360,15 +360,16 @@ fn towards_servers(settings: &TlsSettings) -> Result<Made<TowardsServers>, Store
     };
     let provider = Arc::new(suites::provider(settings));
     let trust = Arc::new(trust(trust_store, &provider)?);
+    let judge = Vouched {
+        trust: Arc::clone(&trust),
+        peer: None,
+        shown: Arc::default(),
+    };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&suites::versions(settings))
         .map_err(|error| unusable(trust_store, &error))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(OfServer {
-            trust: Arc::clone(&trust),
-            peer: None,
-            shown: Arc::default(),
-        }));
+        .with_custom_certificate_verifier(judge.verifier());
     let (mut config, expires) = match &settings.key_store {
         None => (builder.with_no_client_auth(), None),
         Some(store) => {

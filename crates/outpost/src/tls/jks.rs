@@ -170,3 +170,6 @@ impl<'a> Input<'a> {
         self.bytes(usize::from(u16::from_be_bytes(*count)))
     }
 }
+
+#[cfg(test)]
+mod tests;

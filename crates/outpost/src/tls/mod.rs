@@ -6,9 +6,12 @@
 //! names.
 //!
 //! Nothing here opens a connection. Read on in `store` (files to key and certificates: `pem`, `pkcs12`, `jks`),
-//! `trust` (who is believed), `host_names` (is this certificate made out for that host?), `handle` (what is in use
-//! now), `own` (a server of the same stores) and `explain` (a failure in words that say what to do).
+//! `trust` (who is believed; `verifier` asks on behalf of rustls), `host_names` (is this certificate made out for that
+//! host?), `handle` (what is in use now), `own` (a server of the same stores) and `explain` (a failure in words that say
+//! what to do).
 
+#[cfg(test)]
+mod certified;
 mod der;
 mod ec;
 pub mod explain;
@@ -21,6 +24,7 @@ mod pkcs12;
 pub mod store;
 pub mod suites;
 mod trust;
+mod verifier;
 
 pub use handle::{ClientTls, ServerTls, StoreReport, TlsInUse};
 pub use store::StoreError;

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, ClientConfig, Error};
 
 use super::explain;
 use super::store::{self, StoreError};
 use super::suites;
+use super::verifier::{Judge, Verifier};
 use crate::config::TlsSettings;
 
 /// What to connect to a server of these settings with.
@@ -27,9 +26,9 @@ pub fn towards_ourselves(settings: &TlsSettings) -> Result<Arc<ClientConfig>, St
     let Some(certificate) = own.chain.first().cloned() else {
         return Err(StoreError::new(&key_store.location, "holds no certificate"));
     };
-    let verifier = Same {
-        certificate,
-        provider: Arc::clone(&provider),
+    let verifier = Verifier {
+        judge: Same(certificate),
+        algorithms: provider.signature_verification_algorithms,
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&suites::versions(settings))
@@ -41,52 +40,22 @@ pub fn towards_ourselves(settings: &TlsSettings) -> Result<Arc<ClientConfig>, St
     Ok(Arc::new(config))
 }
 
-/// Believes one certificate.
+/// Believes one certificate, for as long as it stands in our store.
 #[derive(Debug)]
-struct Same {
-    certificate: CertificateDer<'static>,
-    provider: Arc<CryptoProvider>,
-}
+struct Same(CertificateDer<'static>);
 
-impl ServerCertVerifier for Same {
-    fn verify_server_cert(
+impl Judge for Same {
+    fn judge(
         &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        shown: &CertificateDer<'_>,
+        _behind: &[CertificateDer<'_>],
         _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match *end_entity == self.certificate {
-            true => Ok(ServerCertVerified::assertion()),
+    ) -> Result<(), Error> {
+        match *shown == self.0 {
+            true => Ok(()),
             false => Err(Error::InvalidCertificate(
                 CertificateError::ApplicationVerificationFailure,
             )),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
     }
 }

@@ -9,12 +9,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
@@ -26,6 +24,7 @@ use x509_parser::prelude::FromDer;
 
 use super::explain;
 use super::host_names::Hosts;
+use super::verifier::{Judge, Verifier};
 
 /// The certificates of a trust store.
 #[derive(Debug)]
@@ -181,63 +180,49 @@ impl Shown {
     }
 }
 
-/// Verifies the server of one connection.
+/// Believes the server of one connection if somebody in the trust store vouches for it.
 #[derive(Debug)]
-pub(super) struct OfServer {
+pub(super) struct Vouched {
     pub(super) trust: Arc<Trust>,
     /// Whom its certificate must be made out for, if that matters.
     pub(super) peer: Option<Peer>,
     pub(super) shown: Arc<Shown>,
 }
 
-impl ServerCertVerifier for OfServer {
-    fn verify_server_cert(
+impl Vouched {
+    /// What rustls asks.
+    pub(super) fn verifier(self) -> Arc<Verifier<Vouched>> {
+        let algorithms = self.trust.algorithms;
+        Arc::new(Verifier {
+            judge: self,
+            algorithms,
+        })
+    }
+}
+
+impl Judge for Vouched {
+    fn judge(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        shown: &CertificateDer<'_>,
+        behind: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        *self.shown.0.lock() = Some(end_entity.clone().into_owned());
-        match self.trust.check_itself(end_entity, Purpose::Server, now) {
+    ) -> Result<(), Error> {
+        *self.shown.0.lock() = Some(shown.clone().into_owned());
+        match self.trust.check_itself(shown, Purpose::Server, now) {
             Some(checked) => checked?,
             None => verify_server_cert_signed_by_trust_anchor(
-                &ParsedCertificate::try_from(end_entity)?,
+                &ParsedCertificate::try_from(shown)?,
                 &self.trust.roots,
-                intermediates,
+                behind,
                 now,
                 self.trust.algorithms.all,
             )?,
         }
-        if let Some(peer) = &self.peer {
-            let other = |error| CertificateError::Other(OtherError(Arc::new(error)));
-            check_host(end_entity, peer)
-                .map_err(|error| Error::InvalidCertificate(other(error)))?;
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.trust.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.trust.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.trust.algorithms.supported_schemes()
+        let Some(peer) = &self.peer else {
+            return Ok(());
+        };
+        let other = |error| CertificateError::Other(OtherError(Arc::new(error)));
+        check_host(shown, peer).map_err(|error| Error::InvalidCertificate(other(error)))
     }
 }
 
@@ -294,3 +279,6 @@ impl ClientCertVerifier for OfClients {
         self.chains.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;
