@@ -344,7 +344,8 @@ fn live(
     });
 }
 
-fn zoo_cfg(data_dir: &std::path::Path, members: &str, lines: &[&str]) -> String {
+/// The text of a configuration: the ensemble's members, these lines, and whatever else a test needs.
+pub(crate) fn zoo_cfg(data_dir: &std::path::Path, members: &str, lines: &[&str]) -> String {
     let keys = lines.join("\n");
     let own = |key: &str| {
         lines

@@ -18,6 +18,7 @@ pub mod jars;
 pub mod jvm;
 pub mod metrics;
 pub mod observer;
+pub mod offenders;
 mod permits;
 pub mod ports;
 pub mod process;
