@@ -1,8 +1,8 @@
-//! The promises, held in one process: a whole `Outpost`, attached over real sockets to a simulated ensemble,
+//! The promises, held in one process (under a siege in two): a whole `Outpost`, attached over real sockets to a simulated ensemble,
 //! and clients that are plain sockets.
 //!
 //! Nothing here waits a while and hopes: every test asks until a fact holds, with a deadline, or counts frames
-//! in the order in which they come. Read on in `stage` (what stands around each test).
+//! in the order in which they come. Read on in `stage` (what stands around each test), and `siege` (the same for attacks).
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod p1_digests;

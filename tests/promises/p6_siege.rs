@@ -137,8 +137,8 @@ fn p6_garbage_from_fifty_addresses_is_cut_and_disturbs_nobody() {
     siege.end();
 }
 
-/// Forty clients ask for gigabytes and read nothing.
-fn ask_for_gigabytes(siege: &Siege) -> Vec<Deaf> {
+/// A question whose answer is large.
+fn ask_for_large(siege: &Siege) -> Vec<u8> {
     siege.site.write("/large", &vec![b'x'; 500_000]);
     wait::until("the large znode", SIEGE_LIMIT, || {
         let mut client = RawClient::connect(siege.address, TIMEOUT_MS);
@@ -147,21 +147,22 @@ fn ask_for_gigabytes(siege: &Siege) -> Vec<Deaf> {
         there.then_some(())
     });
     let path = BStr::new("/large");
-    let question = request(OpCode::GetData, &GetDataRequest { path, watch: false });
-    (0..40)
-        .map(|number| {
-            let mut deaf = Deaf::connect(address(number), siege.address, 4_000).expect("a session");
-            deaf.ask(&question, 500).expect("it takes some questions");
-            deaf
-        })
-        .collect()
+    request(OpCode::GetData, &GetDataRequest { path, watch: false })
 }
 
 #[test]
 fn p6_clients_that_never_read_cost_little_and_end_with_their_sessions() {
     let siege = Siege::new();
     let before = siege.resident_bytes();
-    let deaf = ask_for_gigabytes(&siege);
+    let question = ask_for_large(&siege);
+    let deaf: Vec<Deaf> = (0..40)
+        .map(|number| {
+            let mut deaf = Deaf::connect(address(number), siege.address, 4_000).expect("a session");
+            // Ten gigabytes in all.
+            deaf.ask(&question, 500).expect("it takes some questions");
+            deaf
+        })
+        .collect();
     siege.everybody_goes_on();
     assert_small_growth(&siege, before);
     // Nobody touches the sessions of clients that are not read: the leader lets them expire.

@@ -41,6 +41,7 @@ pub(crate) struct Siege {
     // In this order: clients, server, ensemble.
     calm: Calm,
     outpost: Process,
+    open_files: usize,
     pub(crate) address: SocketAddr,
     pub(crate) secure: SocketAddr,
     metrics: SocketAddr,
@@ -80,6 +81,7 @@ impl Siege {
         let calm = Calm::start(address);
         Siege {
             calm,
+            open_files: open_files(&outpost),
             outpost,
             address,
             secure,
@@ -89,7 +91,7 @@ impl Siege {
         }
     }
 
-    /// With the defaults of production.
+    /// With the defaults of production, but for the connections of one address: tests have few addresses.
     pub(crate) fn new() -> Siege {
         Siege::with(|_| Vec::new())
     }
@@ -109,9 +111,13 @@ impl Siege {
         all.saturating_sub(2 * CALM as u64)
     }
 
+    /// No connection is left of them, and no socket.
     pub(crate) fn wait_until_strangers_are_gone(&self) {
         wait::until("the strangers to be gone", SIEGE_LIMIT, || {
             (self.strangers() == 0).then_some(())
+        });
+        wait::until("their sockets to be gone", SIEGE_LIMIT, || {
+            (open_files(&self.outpost) <= self.open_files).then_some(())
         });
     }
 
@@ -133,6 +139,11 @@ impl Siege {
         assert!(self.outpost.ended().is_none(), "Outpost has ended");
         self.site.assert_unharmed();
     }
+}
+
+fn open_files(process: &Process) -> usize {
+    let files = fs::read_dir(format!("/proc/{}/fd", process.id()));
+    files.expect("the process runs").count()
 }
 
 /// Clients that were there before the attack, each on the one connection that it has.

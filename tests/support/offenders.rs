@@ -287,7 +287,7 @@ mod tests {
         let addresses: std::collections::BTreeSet<_> = (0..1_000).map(address).collect();
         assert_eq!(addresses.len(), 1_000);
         assert!(!addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        assert!(addresses.iter().all(|address| address.is_loopback()));
+        assert!(addresses.iter().all(IpAddr::is_loopback));
     }
 
     #[test]
