@@ -229,6 +229,38 @@ async fn a_certificate_is_demanded_wished_for_or_not_asked_for() {
 }
 
 #[tokio::test]
+async fn a_client_s_certificate_must_be_made_out_for_where_it_comes_from_if_that_is_asked() {
+    let authority = Authority::new();
+    // Every certificate here is made out for `localhost`, and for no address.
+    let client = || authority.client(Some(authority.vouch("client")));
+    for (lines, served) in [
+        ("", true),
+        ("ssl.clientHostnameVerification=true\n", false),
+        (
+            "ssl.clientHostnameVerification=true\nssl.allowReverseDnsLookup=true\n",
+            true,
+        ),
+        (
+            "ssl.clientHostnameVerification=true\nssl.hostnameVerification=false\n",
+            true,
+        ),
+        (
+            "ssl.clientHostnameVerification=true\nssl.clientAuth=want\n",
+            false,
+        ),
+    ] {
+        let server = Server::start(&authority, lines).await;
+        assert_eq!(is_served(server.secure, &client()).await, served, "{lines}");
+        until(|| server.figure(|handshakes| &handshakes.failed) == u64::from(!served)).await;
+        // Whoever may show none is asked nothing.
+        if lines.contains("want") {
+            assert!(is_served(server.secure, &authority.client(None)).await);
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn garbage_at_a_port_for_tls_is_closed_and_counted_and_others_are_served() {
     let authority = Authority::new();
     let server = Server::start(&authority, "").await;

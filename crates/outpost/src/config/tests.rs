@@ -1,5 +1,7 @@
 //! Whole files in, a [`Config`] or complaints out. The files live in memory.
 
+mod tls;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;

@@ -5,7 +5,7 @@
 //! what they began with. Who is believed is decided as by a Java server, with the differences that decision 0005
 //! names.
 //!
-//! Nothing here opens a connection. Read on in `store` (files to key and certificates: `pem`, `pkcs12`, `jks`),
+//! Nothing here opens a connection, but for the name service (`reverse_lookup`). Read on in `store` (files to key and certificates: `pem`, `pkcs12`, `jks`),
 //! `trust` (who is believed; `verifier` asks on behalf of rustls), `host_names` (is this certificate made out for that
 //! host?), `handle` (what is in use now), `own` (a server of the same stores) and `explain` (a failure in words that say
 //! what to do).
@@ -21,11 +21,13 @@ mod jks;
 pub mod own;
 mod pem;
 mod pkcs12;
+mod reverse_lookup;
 pub mod store;
 pub mod suites;
 mod trust;
 mod verifier;
 
 pub use handle::{ClientTls, ServerTls, StoreReport, TlsInUse};
+pub use reverse_lookup::name_of;
 pub use store::StoreError;
 pub use trust::{OtherHost, Peer, check_host};

@@ -16,11 +16,11 @@ use outpost_forward::network::{Connecting, LinkStream};
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::{ClientTls, Peer, explain};
+use crate::tls::{ClientTls, Peer, explain, name_of};
 
 /// How long the same failure of the same server is not logged again.
 const QUIET: Duration = Duration::from_secs(60);
@@ -160,17 +160,6 @@ fn refused(error: &io::Error) -> Refused {
         }
         None => format!("the TLS handshake failed: {error}"),
     })
-}
-
-/// The name that belongs to an address, if the name service agrees in both directions.
-async fn name_of(address: IpAddr) -> Option<String> {
-    let looking = tokio::task::spawn_blocking(move || dns_lookup::lookup_addr(&address));
-    let name = looking.await.ok()?.ok()?;
-    let agrees = lookup_host((name.as_str(), 0))
-        .await
-        .ok()?
-        .any(|found| found.ip().to_canonical() == address.to_canonical());
-    agrees.then_some(name)
 }
 
 /// A connection whose failures are logged in words. With TLS 1.3 a server refuses our certificate only when we think

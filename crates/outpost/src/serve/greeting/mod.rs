@@ -23,6 +23,7 @@ use std::time::{Duration, SystemTime};
 
 use outpost_wire::Id;
 use rustls::HandshakeKind;
+use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -36,7 +37,7 @@ use crate::serve::service::Service;
 use crate::serve::workers::{Newcomer, Workers};
 use crate::serve::x509::NoIdentity;
 use crate::stats::Handshakes;
-use crate::tls::{OtherHost, Peer, ServerTls, check_host, explain};
+use crate::tls::{OtherHost, Peer, ServerTls, check_host, explain, name_of};
 
 pub use socket::Socket;
 
@@ -154,6 +155,8 @@ impl Greeters {
             let work = move || {
                 let local = tokio::task::LocalSet::new();
                 local.block_on(&runtime, greet_all(Rc::new(host), arrivals));
+                // Without waiting for a name service that does not answer.
+                runtime.shutdown_background();
             };
             queues.push(queue);
             threads.push(
@@ -290,7 +293,7 @@ impl Host {
         let accept = hello.into_stream(self.settings.tls.current());
         let stream = timeout(HANDSHAKE_LONGEST, accept).await;
         let stream = Box::new(stream.map_err(|_| Refused::Slow)??);
-        let ids = self.identify(&stream, address)?;
+        let ids = self.identify(&stream, address).await?;
         let handshakes = &self.service.stats.handshakes;
         handshakes.done.fetch_add(1, Ordering::Relaxed);
         if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
@@ -300,19 +303,38 @@ impl Host {
     }
 
     /// Who the client is by the certificate that it showed. Nobody, if it showed none and need not have.
-    fn identify(&self, stream: &Secured, address: IpAddr) -> Result<Vec<Id>, Refused> {
+    async fn identify(&self, stream: &Secured, address: IpAddr) -> Result<Vec<Id>, Refused> {
         let shown = stream.get_ref().1.peer_certificates();
         let Some(certificate) = shown.and_then(<[_]>::first) else {
             return Ok(Vec::new());
         };
         if self.settings.tls.settings().host_names.clients {
-            let names = Vec::new();
-            check_host(certificate, &Peer { address, names })?;
+            self.check_host(certificate, address).await?;
         }
         match &self.service.settings.auth.x509 {
             Some(rules) => Ok(rules.ids(certificate, SystemTime::now())?),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Whether a client comes from where its certificate says. The name service is asked only where the address
+    /// alone does not do; the client keeps its turn meanwhile, so no more ask than may shake hands.
+    async fn check_host(
+        &self,
+        certificate: &CertificateDer<'_>,
+        address: IpAddr,
+    ) -> Result<(), OtherHost> {
+        let mut peer = Peer {
+            address,
+            names: Vec::new(),
+        };
+        let by_address = check_host(certificate, &peer);
+        let may_ask = self.settings.tls.settings().host_names.reverse_lookup;
+        if by_address.is_ok() || !may_ask {
+            return by_address;
+        }
+        peer.names.extend(name_of(address).await);
+        check_host(certificate, &peer)
     }
 
     fn note_refused(&self, newcomer: &Newcomer, why: &Refused) {
