@@ -406,3 +406,6 @@ fn trust(store: &Store, provider: &CryptoProvider) -> Result<Trust, StoreError> 
 fn unusable(store: &Store, error: &rustls::Error) -> StoreError {
     StoreError::new(&store.location, explain::own(error))
 }
+
+#[cfg(test)]
+mod tests;
