@@ -182,6 +182,35 @@ pub fn java_sasl() -> Program {
     }
 }
 
+/// Lets ZooKeeper's own classes read the configurations in the subdirectories of `cases`: see
+/// `clients/java-config/ReadConfigs.java`.
+///
+/// # Panics
+/// When that does not come to its end.
+pub fn java_reads_configs(cases: &Path) {
+    let jars = ["3.9.5", "3.9.5-prometheus"].map(jars::zookeeper).join(":");
+    let sources = ["ReadConfigs", "OneConfig"];
+    let sources = sources.map(|name| program_file(&format!("java-config/{name}.java")));
+    let classes = compiled_java("java-config", &sources, &jars);
+    let mut java = crate::ensemble::java(128);
+    java.args([
+        // Addresses of both families stand in configurations.
+        "-Djava.net.preferIPv4Stack=false",
+        "-Dslf4j.internal.verbosity=ERROR",
+        "-cp",
+    ]);
+    java.arg(format!("{}:{jars}", classes.display()))
+        .arg("ReadConfigs")
+        .arg(cases);
+    let dir = RunDir::new("java-config");
+    process::run(
+        "java-config",
+        &java,
+        SETUP_LIMIT,
+        &dir.path().join("output.log"),
+    );
+}
+
 /// Curator's recipes.
 pub fn curator() -> Program {
     Program {

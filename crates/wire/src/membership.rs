@@ -435,7 +435,9 @@ fn parse_addresses(text: &str) -> Result<(Vec<Address>, Option<Role>), Membershi
 fn parse_address(text: &str) -> Result<(Address, Option<Role>), MembershipError> {
     let shape = || MembershipError::Address(text.to_owned());
     let (host, rest) = split_host(text)?;
-    let parts: Vec<&str> = rest.ok_or_else(shape)?.split(':').collect();
+    // As in ZooKeeper, colons at the end separate nothing either.
+    let rest = rest.ok_or_else(shape)?.trim_end_matches(':');
+    let parts: Vec<&str> = rest.split(':').collect();
     let (quorum, election, role) = match parts[..] {
         [quorum, election] => (quorum, election, None),
         [quorum, election, role] => (quorum, election, Some(role)),
@@ -518,6 +520,7 @@ mod tests {
         for (line, expected) in [
             ("zk1:2888:3888", "zk1:2888:3888:participant"),
             ("zk1:2888:3888:OBSERVER", "zk1:2888:3888:observer"),
+            ("zk1:2888:3888::", "zk1:2888:3888:participant"),
             (
                 " zk1:2888:3888 ; 2181 ",
                 "zk1:2888:3888:participant;0.0.0.0:2181",

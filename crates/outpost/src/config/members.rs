@@ -127,11 +127,12 @@ fn not_dynamic(key: &str) -> Option<&'static str> {
     }
 }
 
-/// The version that a dynamic file's name ends in, as in `zoo.cfg.dynamic.100000000`; 0 if in none.
+/// The version that a dynamic file's name ends in, as in `zoo.cfg.dynamic.100000000`; 0 if in none, as in Java where
+/// a version has a sign.
 fn version_of(path: &Path) -> i64 {
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
-    let version = suffix.and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    version.unwrap_or(0).cast_signed()
+    let version = suffix.and_then(|hex| i64::from_str_radix(hex, 16).ok());
+    version.unwrap_or(0).max(0)
 }
 
 fn check(settings: &mut Settings, members: &Members) {

@@ -261,14 +261,37 @@ impl Settings {
         range: RangeInclusive<i64>,
         unit: &str,
     ) -> Option<i64> {
-        self.parse(key, |value| {
-            let (min, max) = (range.start(), range.end());
-            match parse_whole(value) {
-                Some(number) if range.contains(&number) => Ok(number),
-                Some(_) => Err(format!("must be between {min} and {max} {unit}")),
-                None => Err(format!("not a whole number of {unit}")),
-            }
+        let in_words = format!("a whole number of {unit}");
+        let number = self.number(key, &in_words)?;
+        self.parse(key, |_| match range.contains(&number) {
+            true => Ok(number),
+            false => Err(format!(
+                "must be between {} and {} {unit}",
+                range.start(),
+                range.end()
+            )),
         })
+    }
+
+    /// A whole number as a Java server reads it. What it cannot read keeps it from starting, or is the same as no
+    /// setting; which of the two depends on the key.
+    fn number(&mut self, key: &'static str, in_words: &str) -> Option<i64> {
+        let setting = self.get(key)?;
+        let number = match keys::is_strict_number(key) {
+            true => setting.value.parse().ok(),
+            false => decode(&setting.value).filter(|n| (-INT_MAX..=INT_MAX).contains(n)),
+        };
+        match number {
+            Some(_) => {}
+            None if keys::is_strict_number(key) => {
+                self.complain(&setting, &format!("not {in_words}"));
+            }
+            None => {
+                let text = format!("not {in_words}; the default counts, as with a Java server");
+                self.warn(&setting, &text);
+            }
+        }
+        number
     }
 
     /// A whole number of `unit` that is at least `min`.
@@ -299,9 +322,10 @@ impl Settings {
 
     /// A TCP port; 0 lets the system choose one.
     pub(super) fn port(&mut self, key: &'static str) -> Option<u16> {
-        self.parse(key, |value| {
-            let wrong = |_| "not a TCP port; ports are whole numbers up to 65535".to_owned();
-            value.parse().map_err(wrong)
+        const IN_WORDS: &str = "a TCP port; ports are whole numbers up to 65535";
+        let number = self.number(key, IN_WORDS)?;
+        self.parse(key, |_| {
+            u16::try_from(number).map_err(|_| format!("not {IN_WORDS}"))
         })
     }
 
@@ -367,14 +391,26 @@ pub(super) fn to_millis(millis: i64) -> Option<Duration> {
     u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
-/// Decimal, or hexadecimal behind `0x`, as Java's command line properties may be.
-fn parse_whole(text: &str) -> Option<i64> {
-    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    match hex {
-        Some(digits) if digits.starts_with(['+', '-']) => None,
-        Some(digits) => i64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
+/// As `Integer.decode`: hexadecimal behind `0x` or `#`, octal behind `0`, else decimal; a sign in front of it.
+fn decode(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let hex = ["0x", "0X", "#"]
+        .iter()
+        .find_map(|mark| digits.strip_prefix(mark));
+    let octal = digits.strip_prefix('0').filter(|rest| !rest.is_empty());
+    let (digits, radix) = match (hex, octal) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) => (digits, 8),
+        (None, None) => (digits, 10),
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
     }
+    let number = i64::from_str_radix(digits, radix).ok()?;
+    Some(if negative { -number } else { number })
 }
 
 fn meant_key(key: &str) -> String {

@@ -396,14 +396,17 @@ fn values_that_contradict_each_other_or_cannot_be_kept_are_complained_of() {
             "outpost.hold=-1",
             "zoo.cfg:6: outpost.hold=-1: must be between 0 and 2147483647 milliseconds",
         ),
-        ("skipACL=true", "zoo.cfg:6: skipACL=true: must be yes or no"),
         (
-            "jute.maxbuffer=0x",
-            "zoo.cfg:6: jute.maxbuffer=0x: not a whole number of bytes",
+            "syncLimit=0x10",
+            "zoo.cfg:6: syncLimit=0x10: not a whole number of ticks",
         ),
         (
-            "jute.maxbuffer=0x-1",
-            "zoo.cfg:6: jute.maxbuffer=0x-1: not a whole number of bytes",
+            "outpost.workers=0x10",
+            "zoo.cfg:6: outpost.workers=0x10: not a whole number of threads",
+        ),
+        (
+            "metricsProvider.className=",
+            "zoo.cfg:6: metricsProvider.className=: Outpost cannot run this class",
         ),
         (
             "connection_throttle_drop_increase=1.5",
@@ -693,6 +696,7 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
         ("enableEagerACLCheck=true", false),
         ("skipACL=yes", true),
         ("skipACL=no", false),
+        ("skipACL=true", true),
         ("my.own=1", true),
         ("4lw.commands.whitelist=ruok, mnrt", true),
         ("4lw.commands.whitelist=ruok, mntr", false),
@@ -705,6 +709,45 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
         let found = warnings.lines().any(|text| text.starts_with("zoo.cfg:6: "));
         assert_eq!(found, warned, "{line}\n{warnings}");
     }
+}
+
+#[test]
+fn what_is_looked_up_as_a_system_property_is_read_as_java_decodes_it() {
+    for (value, expected, warned) in [
+        ("4096", 4096, false),
+        ("+4096", 4096, false),
+        ("0x1000", 4096, false),
+        ("0X1000", 4096, false),
+        ("#1000", 4096, false),
+        ("010000", 4096, false),
+        ("4096k", 0xf_ffff, true),
+        ("0x", 0xf_ffff, true),
+        ("0x-1", 0xf_ffff, true),
+        ("+-1", 0xf_ffff, true),
+        ("09", 0xf_ffff, true),
+        ("4294967296", 0xf_ffff, true),
+        ("", 0xf_ffff, true),
+    ] {
+        let line = format!("jute.maxbuffer={value}");
+        let loaded = Setup::least_and(&line).load().unwrap();
+        assert_eq!(loaded.config.clients.frame_bytes_max, expected, "{line}");
+        let warning = format!("{line}: not a whole number of bytes; the default counts");
+        let found = loaded
+            .warnings
+            .iter()
+            .any(|it| it.text.starts_with(&warning));
+        assert_eq!(found, warned, "{line}");
+    }
+    assert_eq!(
+        Setup::least_and("syncLimit=010")
+            .load()
+            .unwrap()
+            .config
+            .ticks
+            .sync_limit,
+        10,
+        "what the file's own reader takes is decimal"
+    );
 }
 
 #[test]

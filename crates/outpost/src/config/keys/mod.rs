@@ -118,6 +118,25 @@ const STRICT_FLAGS: &[&str] = &[
     "standaloneEnabled",
 ];
 
+/// Numbers that a Java server reads strictly: in decimal digits, and what is none keeps it from starting. Ours are like
+/// that. The others are system properties, which may be hexadecimal or octal, and count as not set otherwise.
+const STRICT_NUMBERS: &[&str] = &[
+    "clientPort",
+    "clientPortListenBacklog",
+    "connectToLearnerMasterLimit",
+    "initLimit",
+    "maxClientCnxns",
+    "maxSessionTimeout",
+    "metricsProvider.httpPort",
+    "minSessionTimeout",
+    "observerMasterPort",
+    "secureClientPort",
+    "ssl.handshakeDetectionTimeoutMillis",
+    "ssl.quorum.handshakeDetectionTimeoutMillis",
+    "syncLimit",
+    "tickTime",
+];
+
 /// The one flag that anything but `false` switches on; anything but `true` switches the others off.
 const ON_UNLESS_FALSE: &str = "admin.enableServer";
 
@@ -155,6 +174,11 @@ pub(super) fn strange_flag(key: &str) -> Option<bool> {
         || key.starts_with("outpost.")
         || key.starts_with("quorum.auth.");
     (!is_strict).then_some(key == ON_UNLESS_FALSE)
+}
+
+/// Whether a Java server does not start when the value of this key is no decimal number.
+pub(super) fn is_strict_number(key: &str) -> bool {
+    STRICT_NUMBERS.contains(&key) || key.starts_with("outpost.")
 }
 
 /// Whether the value must never be shown. Broad on purpose: a misspelled key may hold a secret too.

@@ -159,16 +159,14 @@ fn listed_schemes(settings: &mut Settings, available: &[&str]) -> Vec<String> {
 }
 
 fn skip_acl(settings: &mut Settings) -> bool {
-    let skip = settings.parse("skipACL", |value| match value {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err("must be yes or no".to_owned()),
-    });
-    if let (Some(true), Some(setting)) = (skip, settings.get("skipACL")) {
-        settings.warn(
-            &setting,
-            "EVERY CLIENT MAY READ EVERYTHING, whatever the ACLs say",
-        );
-    }
-    skip.unwrap_or(false)
+    let Some(setting) = settings.get("skipACL") else {
+        return false;
+    };
+    let text = match setting.value.as_str() {
+        "yes" => "EVERY CLIENT MAY READ EVERYTHING, whatever the ACLs say",
+        "no" => return false,
+        _ => "neither yes nor no; taken for no, as a Java server takes it",
+    };
+    settings.warn(&setting, text);
+    setting.value == "yes"
 }

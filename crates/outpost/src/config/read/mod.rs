@@ -132,16 +132,12 @@ fn ticks(settings: &mut Settings) -> Ticks {
     let tick_time = settings.millis("tickTime", 1).unwrap_or(TICK_TIME);
     let init_limit = required_ticks(settings, "initLimit", tick_time);
     let sync_limit = required_ticks(settings, "syncLimit", tick_time);
-    let connect_limit = settings.count("connectToLearnerMasterLimit", 0, 0, "ticks");
+    let connect_limit = settings.limit("connectToLearnerMasterLimit", 0, "ticks");
     Ticks {
         tick_time,
         init_limit,
         sync_limit,
-        connect_limit: if connect_limit == 0 {
-            init_limit
-        } else {
-            connect_limit
-        },
+        connect_limit: connect_limit.unwrap_or(init_limit),
     }
 }
 

@@ -117,9 +117,10 @@ pub(super) fn metrics(settings: &mut Settings) -> (Option<Endpoint>, bool) {
     let port = settings.port("metricsProvider.httpPort");
     let required = class.is_some() || port.is_some();
     let endpoint = Endpoint::new(host, port.unwrap_or(METRICS_PORT));
-    let class_name = class.as_ref().map_or("", |class| class.value.as_str());
-    match class_name.rsplit('.').next().unwrap_or_default() {
-        "" | "PrometheusMetricsProvider" => return (Some(endpoint), required),
+    let class_name = class.as_ref().map(|class| class.value.as_str());
+    let class_name = class_name.map(|name| name.rsplit('.').next().unwrap_or_default());
+    match class_name.unwrap_or("PrometheusMetricsProvider") {
+        "PrometheusMetricsProvider" => return (Some(endpoint), required),
         "DefaultMetricsProvider" | "NullMetricsProvider" => {}
         _ => complain_of_metrics_class(settings, class.as_ref()),
     }
