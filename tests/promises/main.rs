@@ -12,6 +12,7 @@ mod p3_watches;
 mod p4_time;
 mod p5_answers;
 mod p6_bounds;
+mod p6_limits;
 mod p6_siege;
 mod p7_leases;
 mod p8_read_only;

@@ -35,7 +35,7 @@ fn set(path: &str) -> SetDataRequest<'_> {
 }
 
 /// Nothing is held for anybody: no connection, no watch, no request.
-fn wait_until_nothing_is_held(observer: &Observer) {
+pub(crate) fn wait_until_nothing_is_held(observer: &Observer) {
     until("nothing to be held", LIMIT, || {
         let held = (
             observer.service.clients.len(),

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, SaslAuth, X509Auth};
+use crate::descriptors;
 use crate::limits;
 use crate::liveness::Liveness;
 use crate::readiness::Readiness;
@@ -188,6 +189,7 @@ fn serve_settings(config: &Config) -> ServeSettings {
         sessionless_timeout: clients.sessionless_timeout,
         connections_per_address_max: per_address,
         connections_max: clients.max_cnxns.map_or(0, |max| max as usize),
+        connections_for_descriptors: descriptors::for_clients(serving_threads(config)),
         tcp_keep_alive: clients.tcp_keep_alive,
         speaks_tls: clients.doors.speak_tls(),
         auth: AuthRules {
@@ -204,6 +206,11 @@ fn serve_settings(config: &Config) -> ServeSettings {
             enforced: config.auth.enforced_schemes.clone(),
         },
     }
+}
+
+/// Threads that serve clients.
+pub(crate) fn serving_threads(config: &Config) -> usize {
+    config.workers.get() + config.clients.doors.handshake_threads.get()
 }
 
 fn sasl_rules(sasl: &SaslAuth) -> SaslRules {

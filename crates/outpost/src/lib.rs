@@ -7,12 +7,14 @@ pub mod admin;
 mod assemble;
 pub mod build_info;
 pub mod config;
+pub mod descriptors;
 pub mod fired;
 pub mod limits;
 pub mod liveness;
 pub mod logs;
 pub mod metrics;
 mod operators;
+pub mod reached;
 pub mod readiness;
 pub mod report;
 pub mod sasl;
@@ -80,6 +82,7 @@ impl Outpost {
     pub async fn build(config: Config) -> Result<Outpost, StartError> {
         let tls = TlsInUse::load(&config.tls)?;
         let sockets = Sockets::bind(&config).await?;
+        warn_of_descriptors(&config);
         let surroundings = Surroundings {
             network: upstream::network(&config, tls.quorum.clone()),
             tls,
@@ -231,5 +234,21 @@ async fn sweep_local_sessions(
             () = tokio::time::sleep(tick) => {}
         }
         service.local_sessions.sweep(&service.clients, clock::now());
+    }
+}
+
+/// Says so when there cannot be as many connections as are wanted.
+fn warn_of_descriptors(config: &Config) {
+    let (wanted, possible) = (
+        config.clients.max_cnxns,
+        descriptors::for_clients(assemble::serving_threads(config)),
+    );
+    if let (Some(wanted), Some(possible)) = (wanted, possible)
+        && wanted as usize > possible
+    {
+        tracing::warn!(
+            "maxCnxns={wanted}, but file descriptors allow {possible} connections of clients; raise the limit \
+             (LimitNOFILE, ulimit -Hn)"
+        );
     }
 }

@@ -15,6 +15,12 @@ pub const PIPELINE_BYTES_MAX: usize = 4 << 20;
 /// Requests served for one connection before the tree is unlocked and others get their turn.
 pub const REQUESTS_PER_TURN: usize = 64;
 
+/// File descriptors that clients do not get: they are for the link, for operators, for listening and for files.
+pub const DESCRIPTORS_KEPT: usize = 192;
+
+/// What one thread that serves takes beside that.
+pub const DESCRIPTORS_PER_THREAD: usize = 4;
+
 /// Connections handed to one worker and not yet taken by it: accepting waits.
 pub const HANDOVER_MAX: usize = 128;
 
@@ -70,5 +76,7 @@ pub const HTTP_BODY_BYTES_MAX: usize = 64 << 10;
 
 // One frame of the largest default size always fits into the pipeline.
 const _: () = assert!(outpost_wire::frame::FRAME_BYTES_MAX < PIPELINE_BYTES_MAX);
+// All who may ask over HTTP at one time, at both ports, still leave most of what is kept to the link.
+const _: () = assert!(2 * HTTP_CONNECTIONS_MAX < DESCRIPTORS_KEPT / 2);
 // One transaction of the largest size any sane ensemble allows fits into the apply queue.
 const _: () = assert!(APPLY_QUEUE_BYTES_MAX > 64 << 20);

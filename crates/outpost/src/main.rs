@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{ColorChoice, Parser};
 use outpost::Outpost;
 use outpost::config::Config;
+use outpost::descriptors;
 use outpost::logs::{self, lines::StandardError};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -82,6 +83,9 @@ fn run(options: &Run, color: ColorChoice) -> ExitCode {
 async fn live(config: Config) -> Result<(), outpost::StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "the limit on file descriptors cannot be raised");
+    }
     let outpost = Outpost::build(config).await?;
     if let Some(address) = outpost.client_address() {
         tracing::info!(%address, "listening for clients");

@@ -4,7 +4,7 @@
 //! cache line; they are summed when somebody asks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use outpost_forward::latencies::{Latencies, LatencySummary};
@@ -13,6 +13,8 @@ use outpost_forward::tally::Closed;
 use parking_lot::Mutex;
 
 use crate::fired::Fired;
+use crate::logs::Rarely;
+use crate::reached::Reached;
 use crate::serve::client::Cause;
 use crate::sizes::{Sizes, SizesReport};
 
@@ -127,6 +129,12 @@ pub struct Stats {
     pub ensemble_other: AtomicU64,
     /// Clients that named none, or any, where none is demanded.
     pub ensemble_skipped: AtomicU64,
+    /// Connections of clients, from accept to close.
+    pub open: Arc<AtomicUsize>,
+    /// Limits that were reached.
+    pub reached: Reached,
+    /// Lines about logins that have failed.
+    pub failed_logins: Rarely,
     /// TLS handshakes.
     pub handshakes: Arc<Handshakes>,
     /// Connections accepted from other machines at a port that does not demand TLS.
@@ -169,6 +177,9 @@ impl Stats {
             ensemble_named: AtomicU64::new(0),
             ensemble_other: AtomicU64::new(0),
             ensemble_skipped: AtomicU64::new(0),
+            open: Arc::default(),
+            reached: Reached::default(),
+            failed_logins: Rarely::default(),
             handshakes: Arc::default(),
             plain_remote: AtomicU64::new(0),
             plain_local: AtomicU64::new(0),

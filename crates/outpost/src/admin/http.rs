@@ -20,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use outpost_forward::clock;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
@@ -33,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
 };
+use crate::logs::Rarely;
 use crate::tls::explain;
 
 /// How long to wait after accepting has failed, for instance because there are no file descriptors.
@@ -173,6 +175,7 @@ pub async fn serve(
 ) {
     let seats = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let connections = TaskTracker::new();
+    let failures = Rarely::default();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -189,7 +192,9 @@ pub async fn serve(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "accepting an HTTP connection failed");
+                if let Some(held_back) = failures.pass(clock::now()) {
+                    tracing::warn!(%error, held_back, "accepting an HTTP connection failed");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

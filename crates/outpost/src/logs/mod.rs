@@ -8,6 +8,7 @@
 mod filter;
 mod levels;
 pub mod lines;
+mod rarely;
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ use tracing_subscriber::{Layer, fmt, reload};
 pub use filter::{DEFAULT_FILTER, FILTER_BYTES_MAX, Filter};
 pub use levels::{Levels, NotChanged};
 use lines::{Lines, Sink};
+pub use rarely::Rarely;
 
 /// Bytes of lines that may wait to be written; further ones are lost, and counted.
 const WAITING_BYTES_MAX: usize = 1 << 20;

@@ -693,6 +693,18 @@ pub static METRICS: &[Metric] = &[
         "Client connections ended by this server, by `cause`: `malformed` bytes that are no request, `outbox` does not read what it is sent, `sessionless` asked for no session in time, `silent` for its whole session timeout.",
         |p| Value::Set("cause", cut(p)),
     ),
+    gauge(
+        "outpost_connections_max",
+        "connections",
+        "Client connections that there may be: `maxCnxns`, or what file descriptors allow if that is less.",
+        |p| known(p.server.connections_max),
+    ),
+    counter(
+        "outpost_limit_reached_total",
+        "times",
+        "How often clients have met a limit, by which one (label `limit`, see [limits](#limits)).",
+        |p| Value::Set("limit", labelled(p.stats.reached.all())),
+    ),
     counter(
         "outpost_tls_handshakes_total",
         "handshakes",

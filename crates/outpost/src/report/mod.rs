@@ -61,6 +61,8 @@ pub struct ServerReport {
     pub sent: u64,
     /// Connections, with or without a session.
     pub connections: usize,
+    /// How many there may be; `None` for any number.
+    pub connections_max: Option<u64>,
     /// Connections with a session.
     pub sessions: usize,
     /// Requests received and not yet answered.
@@ -326,6 +328,7 @@ impl<'a> Report<'a> {
             received: stats.received(),
             sent: stats.sent(),
             connections,
+            connections_max: self.service.connections_max().map(|max| max as u64),
             sessions,
             outstanding: outstanding.requests() as u64,
             large_bytes: outstanding.large_bytes() as u64,

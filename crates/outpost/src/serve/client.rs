@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering,
+};
 use std::time::{Duration, Instant, SystemTime};
 
 use outpost_forward::{Origin, clock};
@@ -48,6 +50,8 @@ pub struct Client {
     /// A [`Cause`], or 0.
     cut: AtomicU8,
     draining: AtomicBool,
+    /// Bytes taken out of the outbox that are being written.
+    unsent: AtomicUsize,
     /// Already among those to be woken after the batch.
     given: AtomicBool,
     state: Mutex<ClientState>,
@@ -188,6 +192,8 @@ pub struct ClientState {
     pub login: Option<Box<Login>>,
     /// Keeps the session's ephemerals within what one transaction can carry.
     pub ephemerals: EphemeralBudget,
+    /// Whether it is not read on because of what all clients have in work.
+    pub waits: bool,
     /// Figures that `cons` shows.
     pub figures: Figures,
 }
@@ -308,6 +314,7 @@ impl Client {
             touched: AtomicBool::new(false),
             cut: AtomicU8::new(0),
             draining: AtomicBool::new(false),
+            unsent: AtomicUsize::new(0),
             given: AtomicBool::new(false),
             state: Mutex::new(ClientState {
                 out: Vec::new(),
@@ -316,6 +323,7 @@ impl Client {
                 ids: Arc::from([address_id(peer.ip())]),
                 login: None,
                 ephemerals: EphemeralBudget::default(),
+                waits: false,
                 figures: Figures::default(),
             }),
         }
@@ -388,6 +396,19 @@ impl Client {
     /// Whether the client has shown itself since the last call.
     pub fn take_touched(&self) -> bool {
         self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed)
+    }
+
+    /// Bytes taken out of the outbox that are being written; all of them count until the last one is.
+    pub fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes are being written now.
+    pub fn note_unsent(&self, bytes: usize) {
+        // Mostly none before and after: a load leaves the cache line shared.
+        if self.unsent() != bytes {
+            self.unsent.store(bytes, Ordering::Relaxed);
+        }
     }
 
     /// When it was accepted, by a clock that only goes forward.

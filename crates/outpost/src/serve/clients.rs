@@ -12,6 +12,7 @@ use outpost_mirror::{Applied, Tree, WatchEvent, WatcherId};
 use outpost_wire::{ErrorCode, Id, OpCode, Perms, SessionId, Writer, Xid, Zxid};
 use parking_lot::Mutex;
 
+use crate::reached::Limit;
 use crate::serve::client::{Cause, Client, ClientState, Phase, Port};
 use crate::serve::leases::Leases;
 use crate::serve::local_sessions::LocalSessions;
@@ -193,19 +194,28 @@ impl Clients {
 
     /// Gives one client something, under its lock, and remembers to wake it after the batch.
     fn give(&self, client: &Arc<Client>, what: impl FnOnce(&mut ClientState)) {
+        if client.is_cut() {
+            return;
+        }
         {
             let mut state = client.state();
             what(&mut state);
-            if state.out.len() > self.outbox_bytes_max {
+            if self.is_over(client, &state) {
                 state.out = Vec::new();
                 drop(state);
                 self.stats.outbox_overflows.fetch_add(1, Ordering::Relaxed);
+                self.stats.reached.note(Limit::Outbox, client.peer);
                 client.cut(Cause::Unread);
             }
         }
         if client.note_given() {
             self.given.lock().push(Arc::clone(client));
         }
+    }
+
+    /// Whether a client has left more unread than it may.
+    fn is_over(&self, client: &Client, state: &ClientState) -> bool {
+        client.unsent() + state.out.len() > self.outbox_bytes_max
     }
 
     /// The answer to a session that was asked for or came back.
@@ -259,7 +269,10 @@ impl Clients {
                 .note(answered, stats.started, clock::now());
             // Reads between two writes must not see the second, so they are served here and now.
             // Behind the last write the connection's own task serves them.
-            while state.pipeline.forwarded() > 0 && self.serve_next(client, state, view) {}
+            while state.pipeline.forwarded() > 0
+                && !self.is_over(client, state)
+                && self.serve_next(client, state, view)
+            {}
         });
     }
 

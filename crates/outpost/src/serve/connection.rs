@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::limits::{FIRST_READ_BYTES, READ_BYTES};
+use crate::reached::Limit;
 use crate::serve::client::{Cause, Client};
 use crate::serve::four_letter;
 use crate::serve::service::Service;
@@ -128,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let turn = self.turn()?;
             self.channel.write_now(&self.worker).await?;
+            self.client.note_unsent(self.channel.unsent.len());
             if turn.ends && self.channel.is_drained() {
                 return Ok(());
             }
@@ -225,6 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Frees everything held for the connection. Its session stays, for the client to take elsewhere.
     fn bury(&self, ended: &Ended) {
         let stats = &self.service.stats;
+        let (session, peer) = (self.client.session(), self.client.peer);
         if matches!(ended, Ended::Closed | Ended::Io(_)) {
             stats.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -232,8 +235,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             stats.malformed.fetch_add(1, Ordering::Relaxed);
         }
         match ended {
-            Ended::TooLarge => _ = stats.large_rejected.fetch_add(1, Ordering::Relaxed),
-            Ended::Throttled => _ = stats.rejected.fetch_add(1, Ordering::Relaxed),
+            Ended::TooLarge => {
+                stats.large_rejected.fetch_add(1, Ordering::Relaxed);
+                stats.reached.note(Limit::LargeRequests, peer);
+            }
+            Ended::Throttled => {
+                stats.rejected.fetch_add(1, Ordering::Relaxed);
+                stats.reached.note(Limit::ConnectRate, peer);
+            }
+            Ended::FrameLength(_) => stats.reached.note(Limit::FrameBytes, peer),
             Ended::NotServing => _ = stats.closed_not_serving.fetch_add(1, Ordering::Relaxed),
             Ended::LeaseOver => stats.note_closed(Cause::Lease),
             Ended::HoldOver => stats.note_closed(Cause::Hold),
@@ -242,7 +252,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let (Ended::Cut, Some(cause)) = (ended, self.client.cut_cause()) {
             stats.note_closed(cause);
         }
-        let (session, peer) = (self.client.session(), self.client.peer);
         tracing::debug!(%session, %peer, why = %ended, "connection ended");
         self.service.clients.forget(&self.client);
         if self.client.is_local() {

@@ -28,13 +28,17 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use outpost_forward::clock;
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::logs::Rarely;
+use crate::reached::Limit;
 use client::Port;
 use greeting::{Door, Greeters};
 pub(crate) use reception::Reception;
@@ -75,7 +79,8 @@ pub async fn accept(
     entrance: Entrance,
     shutdown: impl Future<Output = ()>,
 ) {
-    let addresses = Arc::new(Addresses::default());
+    let addresses = Arc::new(Addresses::new(Arc::clone(&service.stats.open)));
+    let failures = Rarely::default();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -100,16 +105,30 @@ pub async fn accept(
                     }
                     Err(why) => {
                         service.stats.rejected.fetch_add(1, Ordering::Relaxed);
-                        tracing::debug!(%peer, why, "connection refused");
+                        match why {
+                            Refused::Limit(limit) => service.stats.reached.note(limit, peer),
+                            Refused::Gone => tracing::debug!(%peer, "it is gone already"),
+                        }
                     }
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "accepting a connection failed");
+                if is_out_of_descriptors(&error) {
+                    service.stats.reached.count(Limit::Descriptors);
+                }
+                if let Some(held_back) = failures.pass(clock::now()) {
+                    tracing::warn!(%error, held_back, "accepting a connection failed");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// Why a connection is not let in.
+enum Refused {
+    Limit(Limit),
+    Gone,
 }
 
 /// Looks at the limits, and prepares the socket.
@@ -118,22 +137,32 @@ fn admit(
     addresses: &Arc<Addresses>,
     stream: &TcpStream,
     peer: SocketAddr,
-) -> Result<Seat, &'static str> {
+) -> Result<Seat, Refused> {
     let settings = &service.settings;
-    // Those whose hands are being shaken count: all of them may become clients.
-    let waiting = service.stats.handshakes.outstanding.load(Ordering::Relaxed);
-    let connections = service.clients.len() + usize::try_from(waiting).unwrap_or(usize::MAX);
-    if settings.connections_max > 0 && connections >= settings.connections_max {
-        return Err("maxCnxns is reached");
+    let open = service.stats.open.load(Ordering::Relaxed);
+    if settings.connections_max > 0 && open >= settings.connections_max {
+        return Err(Refused::Limit(Limit::Connections));
+    }
+    if settings
+        .connections_for_descriptors
+        .is_some_and(|max| open >= max)
+    {
+        return Err(Refused::Limit(Limit::Descriptors));
     }
     let seat = addresses
         .take_seat(
             peer.ip().to_canonical(),
             settings.connections_per_address_max,
         )
-        .ok_or("maxClientCnxns is reached for its address")?;
-    prepare(stream, settings.tcp_keep_alive).map_err(|_| "the socket is gone already")?;
+        .ok_or(Refused::Limit(Limit::ConnectionsPerAddress))?;
+    prepare(stream, settings.tcp_keep_alive).map_err(|_| Refused::Gone)?;
     Ok(seat)
+}
+
+/// Whether the process, or the whole system, has as many files open as it may.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let full = [Errno::MFILE, Errno::NFILE];
+    Errno::from_io_error(error).is_some_and(|error| full.contains(&error))
 }
 
 /// Counts connections that need no certificate, as `NettyServerCnxnFactory` does: also those that speak TLS then.
@@ -153,13 +182,22 @@ fn prepare(stream: &TcpStream, keep_alive: bool) -> io::Result<()> {
     SockRef::from(stream).set_keepalive(keep_alive)
 }
 
-/// How many connections each address has.
-#[derive(Debug, Default)]
+/// How many connections each address has at one port, and how many there are at all ports.
+#[derive(Debug)]
 struct Addresses {
     seats: Mutex<HashMap<IpAddr, usize>>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Addresses {
+    /// Nobody is here yet; `open` counts the connections of all ports.
+    fn new(open: Arc<AtomicUsize>) -> Addresses {
+        Addresses {
+            seats: Mutex::default(),
+            open,
+        }
+    }
+
     /// A seat for one more connection from `address`, if it has fewer than `max` (0: any number).
     fn take_seat(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Seat> {
         let mut seats = self.seats.lock();
@@ -168,6 +206,7 @@ impl Addresses {
             return None;
         }
         *taken += 1;
+        self.open.fetch_add(1, Ordering::Relaxed);
         Some(Seat {
             addresses: Arc::clone(self),
             address,
@@ -184,6 +223,7 @@ pub struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.addresses.open.fetch_sub(1, Ordering::Relaxed);
         let mut seats = self.addresses.seats.lock();
         if let Some(taken) = seats.get_mut(&self.address) {
             *taken -= 1;
@@ -212,7 +252,8 @@ mod tests {
 
     #[test]
     fn p6_an_address_gets_its_number_of_connections_and_a_seat_comes_free_again() {
-        let addresses = Arc::new(Addresses::default());
+        let open = Arc::new(AtomicUsize::new(0));
+        let addresses = Arc::new(Addresses::new(Arc::clone(&open)));
         let here = IpAddr::from([10, 0, 0, 1]);
         let first = addresses.take_seat(here, 2).unwrap();
         let _second = addresses.take_seat(here, 2).unwrap();
@@ -222,8 +263,10 @@ mod tests {
                 .take_seat(IpAddr::from([10, 0, 0, 2]), 2)
                 .is_some()
         );
+        assert_eq!(open.load(Ordering::Relaxed), 2);
         drop(first);
         assert!(addresses.take_seat(here, 2).is_some());
+        assert_eq!(open.load(Ordering::Relaxed), 1);
         assert_eq!(
             addresses.seats.lock().len(),
             1,

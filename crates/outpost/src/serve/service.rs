@@ -40,6 +40,8 @@ pub struct ServeSettings {
     pub connections_per_address_max: usize,
     /// Connections altogether; 0 for any number (`maxCnxns`).
     pub connections_max: usize,
+    /// The same, as far as file descriptors go; `None` for any number.
+    pub connections_for_descriptors: Option<usize>,
     /// Whether the system probes silent connections (`clientTcpKeepAlive`).
     pub tcp_keep_alive: bool,
     /// Whether TLS is spoken with clients anywhere; connections without it are counted then.
@@ -103,6 +105,13 @@ impl Service {
         let admitted = tokens.draw(wish, clock::now(), fastrand::f64());
         self.stats.token_deficit.note(tokens.deficit(), 1);
         admitted
+    }
+
+    /// How many connections there may be; `None` for any number.
+    pub fn connections_max(&self) -> Option<usize> {
+        let configured = Some(self.settings.connections_max).filter(|max| *max > 0);
+        let possible = self.settings.connections_for_descriptors;
+        configured.into_iter().chain(possible).min()
     }
 
     /// The timeout granted to a client that wishes for `wanted_ms`.

@@ -13,6 +13,7 @@ use outpost_wire::proto::{AuthPacket, GetSaslRequest, RequestHeader};
 use outpost_wire::{DecodeError, ErrorCode, Id, OpCode, Reader, Record, Xid, Zxid, frame};
 
 use crate::limits::{OUTBOX_BYTES_PAUSE, REQUESTS_PER_TURN};
+use crate::reached::Limit;
 use crate::serve::auth::AuthFailed;
 use crate::serve::client::{Client, ClientState, Phase};
 use crate::serve::connection::Ended;
@@ -80,9 +81,14 @@ pub(crate) fn take(
             worker,
             view,
             began,
+            unsent: unsent.len(),
         };
+        client.note_unsent(unsent.len());
         // What waited behind a write whose answer has come in the meantime.
-        while state.phase == Phase::Open && service.clients.serve_next(client, &mut state, view) {}
+        while state.phase == Phase::Open
+            && served.may_answer(&state)
+            && service.clients.serve_next(client, &mut state, view)
+        {}
         served.frames(input, &mut state, &mut turn, &mut done)?;
         turn.ends = state.phase == Phase::Ending || served.drained(&state, &turn);
         turn.reads = !turn.ends
@@ -90,8 +96,10 @@ pub(crate) fn take(
             && !turn.wants_link
             && !client.is_draining()
             && served.takes_requests(&state);
+        served.note_waiting(&mut state);
         if unsent.is_empty() && !state.out.is_empty() {
             std::mem::swap(unsent, &mut state.out);
+            client.note_unsent(unsent.len());
             state.figures.bytes_sent += unsent.len() as u64;
         }
         done.note(&mut state, began, view.tree.last_zxid());
@@ -169,9 +177,16 @@ struct Served<'a> {
     worker: &'a WorkerStats,
     view: View<'a>,
     began: Instant,
+    /// Bytes on their way into the socket when the turn began.
+    unsent: usize,
 }
 
 impl Served<'_> {
+    /// Whether the client has taken enough of what it was sent to be sent more.
+    fn may_answer(&self, state: &ClientState) -> bool {
+        self.unsent + state.out.len() < OUTBOX_BYTES_PAUSE
+    }
+
     /// Whether a connection that is to drain has answered everything it has received.
     fn drained(&self, state: &ClientState, turn: &Turn) -> bool {
         self.client.is_draining()
@@ -186,8 +201,18 @@ impl Served<'_> {
     fn takes_requests(&self, state: &ClientState) -> bool {
         matches!(state.phase, Phase::Connecting | Phase::Open)
             && !state.pipeline.is_full()
-            && state.out.len() < OUTBOX_BYTES_PAUSE
+            && self.may_answer(state)
             && self.service.outstanding.lets_read(state.pipeline.len())
+    }
+
+    /// Counts it when the client begins to wait for what all clients have in work.
+    fn note_waiting(&self, state: &mut ClientState) {
+        let waits = !self.service.outstanding.lets_read(state.pipeline.len());
+        if waits && !state.waits {
+            let reached = &self.service.stats.reached;
+            reached.note(Limit::Outstanding, self.client.peer);
+        }
+        state.waits = waits;
     }
 
     /// Handles the complete frames at the front of `input`, up to a limit.
@@ -225,7 +250,7 @@ impl Served<'_> {
             }
         }
         // Paused with requests left: they are looked at again when the client has read.
-        turn.more = state.phase == Phase::Open && state.out.len() >= OUTBOX_BYTES_PAUSE;
+        turn.more = state.phase == Phase::Open && !self.may_answer(state);
         Ok(())
     }
 
@@ -531,7 +556,12 @@ impl Served<'_> {
         let stats = &self.service.stats;
         stats.auth_failed.fetch_add(1, Ordering::Relaxed);
         let (session, peer) = (self.client.session(), self.client.peer);
-        tracing::warn!(%session, %peer, why = %failure, "a client has failed to log in with SASL: {outcome}");
+        if let Some(held_back) = stats.failed_logins.pass(clock::now()) {
+            tracing::warn!(
+                %session, %peer, why = %failure, held_back,
+                "a client has failed to log in with SASL: {outcome}"
+            );
+        }
     }
 }
 

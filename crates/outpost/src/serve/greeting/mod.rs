@@ -33,10 +33,11 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::limits::{HANDOVER_MAX, HANDSHAKES_WAITING_MAX};
+use crate::reached::Limit;
 use crate::serve::service::Service;
 use crate::serve::workers::{Newcomer, Workers};
 use crate::serve::x509::NoIdentity;
-use crate::stats::Handshakes;
+use crate::stats::{Handshakes, Stats};
 use crate::tls::{OtherHost, Peer, ServerTls, check_host, explain, name_of};
 
 pub use socket::Socket;
@@ -97,7 +98,7 @@ enum Refused {
 pub struct Greeters {
     queues: Vec<mpsc::Sender<Arrival>>,
     next: AtomicUsize,
-    stats: Arc<Handshakes>,
+    stats: Arc<Stats>,
 }
 
 /// A connection on its way to be greeted.
@@ -168,7 +169,7 @@ impl Greeters {
         let greeters = Greeters {
             queues,
             next: AtomicUsize::new(0),
-            stats: Arc::clone(&service.stats.handshakes),
+            stats: Arc::clone(&service.stats),
         };
         Ok((greeters, threads))
     }
@@ -177,9 +178,12 @@ impl Greeters {
     /// it can try another server.
     pub async fn greet(&self, stream: TcpStream, door: Door, newcomer: Newcomer) {
         let peer = newcomer.peer;
-        let Some(waiting) = Waiting::enter(&self.stats) else {
-            self.stats.exceeded.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%peer, "too many connections wait for their handshake");
+        let Some(waiting) = Waiting::enter(&self.stats.handshakes) else {
+            self.stats
+                .handshakes
+                .exceeded
+                .fetch_add(1, Ordering::Relaxed);
+            self.stats.reached.note(Limit::Handshakes, peer);
             return;
         };
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.queues.len();
@@ -342,6 +346,9 @@ impl Host {
         stats.auth_failed.fetch_add(1, Ordering::Relaxed);
         if !matches!(why, Refused::Nobody(_)) {
             stats.handshakes.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        if matches!(why, Refused::NoTurn) {
+            stats.reached.note(Limit::Handshakes, newcomer.peer);
         }
         tracing::debug!(peer = %newcomer.peer, %why, "no handshake");
     }

@@ -1,0 +1,117 @@
+//! P6: every limit that a client can meet holds, is counted, and leaves the others alone.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::sync::atomic::Ordering;
+
+use bstr::BStr;
+use outpost::reached::Limit;
+use outpost::serve::client::Cause;
+use outpost_tests::raw::RawClient;
+use outpost_wire::OpCode;
+use outpost_wire::Zxid;
+use outpost_wire::proto::{GetDataRequest, SetDataRequest};
+
+use crate::p6_bounds::wait_until_nothing_is_held;
+use crate::stage::{LIMIT, Observer, Site, until};
+
+impl Observer {
+    /// How often a limit was met, as Prometheus is told.
+    fn met(&self, limit: Limit) -> f64 {
+        let label = limit.label();
+        self.gauge(&format!("outpost_limit_reached_total{{limit=\"{label}\"}}"))
+    }
+
+    fn closed(&self, cause: Cause) -> u64 {
+        let closed = self.service.stats.closed();
+        let of_cause = closed.0.iter().find(|(label, _)| *label == cause.label());
+        of_cause.expect("every cause is counted").1
+    }
+}
+
+fn get(path: &str) -> GetDataRequest<'_> {
+    GetDataRequest {
+        path: BStr::new(path),
+        watch: false,
+    }
+}
+
+fn set(path: &str) -> SetDataRequest<'_> {
+    SetDataRequest {
+        path: BStr::new(path),
+        data: Some(b"x"),
+        version: -1,
+    }
+}
+
+/// The server ends the connection without a word.
+fn assert_closed(stream: &mut TcpStream) {
+    stream.set_read_timeout(Some(LIMIT)).expect("set");
+    // A reset is an end as well.
+    assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0);
+}
+
+#[test]
+fn p6_connections_above_a_limit_are_closed_and_there_is_room_again_when_others_go() {
+    for (line, limit) in [
+        ("maxClientCnxns=2", Limit::ConnectionsPerAddress),
+        ("maxCnxns=2", Limit::Connections),
+    ] {
+        let site = Site::new();
+        let observer = site.observer_with(&[line]);
+        let first = observer.client();
+        // Half open: it never says anything.
+        let second = TcpStream::connect(observer.address).expect("connected");
+        until("both to be here", LIMIT, || {
+            (observer.service.clients.len() == 2).then_some(())
+        });
+        let mut third = TcpStream::connect(observer.address).expect("accepted by the system");
+        assert_closed(&mut third);
+        assert_eq!(observer.met(limit), 1.0, "{line}");
+        if limit == Limit::Connections {
+            assert_eq!(observer.gauge("outpost_connections_max"), 2.0);
+        }
+        drop(second);
+        let fourth = observer.client();
+        first.close().expect("served all the time");
+        fourth.close().expect("served");
+    }
+}
+
+#[test]
+fn p6_reads_between_two_writes_are_answered_only_up_to_the_bound_on_what_is_unread() {
+    const READS: usize = 300;
+    const SIZE: usize = 500_000;
+    const OUTBOX: usize = 4 << 20;
+    // Nothing is committed but by an election, so that all requests are in line before the first is answered.
+    let site = Site::with_commit_delay(600_000);
+    site.write("/other", b"");
+    site.write("/large", &vec![b'x'; SIZE]);
+    let session = site.make_session(0x0a00_0000_0000_0001);
+    let observer = site.observer_with(&[&format!("outpost.outboxBytes={OUTBOX}")]);
+    let mut client = RawClient::reopen(observer.address, &session, Zxid(0)).expect("taken back");
+    client.send(OpCode::SetData, &set("/other")).expect("sent");
+    for _ in 0..READS {
+        client.send(OpCode::GetData, &get("/large")).expect("sent");
+    }
+    client.send(OpCode::SetData, &set("/other")).expect("sent");
+    until("all to be in line", LIMIT, || {
+        let here = observer.service.clients.of_session(session.id)?;
+        let in_line = here.state().pipeline.len();
+        (in_line == READS + 2).then_some(())
+    });
+    let answered = || observer.service.stats.pushed.load(Ordering::Relaxed);
+    let before = answered();
+    site.elect();
+    until("the client to be cut off", LIMIT, || {
+        (observer.closed(Cause::Unread) == 1).then_some(())
+    });
+    let answered = usize::try_from(answered() - before).expect("few");
+    assert!(
+        answered <= OUTBOX / SIZE + 2,
+        "{answered} answers were made, although nobody reads them"
+    );
+    assert_eq!(observer.met(Limit::Outbox), 1.0);
+    drop(client);
+    wait_until_nothing_is_held(&observer);
+}
