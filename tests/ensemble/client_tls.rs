@@ -8,6 +8,8 @@ use outpost_tests::ports::free_port;
 use outpost_tests::{Ensemble, Observer, ObserverKind, ObserverSettings, Settings};
 use rcgen::DnType;
 
+use crate::sasl::{self, Jaas};
+
 /// On every server: the leader must know the scheme of ACLs that it stores.
 const X509: &str = "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider";
 /// The only network stack of a Java server that speaks TLS with clients.
@@ -24,7 +26,7 @@ struct Stage {
 
 impl Stage {
     fn with(lines: &[&str]) -> Self {
-        let ensemble = ensemble();
+        let ensemble = ensemble(&[]);
         let authority = Authority::new();
         let (observer, secure) = observer(&ensemble, &authority, ObserverKind::from_env(), lines);
         Self {
@@ -40,9 +42,10 @@ impl Stage {
     }
 }
 
-fn ensemble() -> Ensemble {
+fn ensemble(lines: &[&str]) -> Ensemble {
+    let lines = [X509].iter().chain(lines);
     let settings = Settings {
-        lines: vec![X509.to_owned()],
+        lines: lines.map(ToString::to_string).collect(),
         extended_types: true,
         reconfig: true,
         listed_observers: 2,
@@ -58,6 +61,11 @@ fn observer(
     kind: ObserverKind,
     lines: &[&str],
 ) -> (Observer, SocketAddr) {
+    let (settings, secure) = settings(authority, lines);
+    (Observer::start(ensemble, kind, &settings), secure)
+}
+
+fn settings(authority: &Authority, lines: &[&str]) -> (ObserverSettings, SocketAddr) {
     let secure = free_port();
     let mut settings = ObserverSettings::default()
         .line(format!("secureClientPort={secure}"))
@@ -69,8 +77,7 @@ fn observer(
     settings
         .lines
         .extend(lines.iter().map(|line| (*line).to_owned()));
-    let observer = Observer::start(ensemble, kind, &settings);
-    (observer, SocketAddr::from(([127, 0, 0, 1], secure)))
+    (settings, SocketAddr::from(([127, 0, 0, 1], secure)))
 }
 
 #[test]
@@ -100,6 +107,26 @@ fn clients_with_and_without_tls_are_served_at_one_port() {
     clients::kazoo().over_tls(&nameless).check(&both);
     clients::kazoo().check(&both);
     clients::java().over_tls(&nameless).check(&both);
+}
+
+#[test]
+fn users_log_in_with_sasl_over_tls_whether_or_not_they_show_a_certificate() {
+    let (authority, jaas) = (Authority::new(), Jaas::new(sasl::USERS));
+    let kind = ObserverKind::from_env();
+    let ensemble = ensemble(&[sasl::PROVIDER, "letAnySaslUserDoX=anybody"]);
+    let (mut settings, secure) = settings(&authority, &["superUser.1=root", "ssl.clientAuth=want"]);
+    settings.environment.push(jaas.environment(kind));
+    let _observer = Observer::start(&ensemble, kind, &settings);
+    let (nameless, named) = (
+        authority.client(None),
+        authority.client(Some(authority.vouch("user"))),
+    );
+    clients::kazoo_sasl()
+        .over_tls(&nameless)
+        .check(&secure.to_string());
+    clients::java_sasl()
+        .over_tls(&named)
+        .check(&secure.to_string());
 }
 
 /// What three holders of certificates do to the same znodes, and what each is told.

@@ -12,14 +12,14 @@ use crate::sasl::Jaas;
 use crate::workload;
 
 /// What voters and observers have in common. Java refuses to log in with MD5 in FIPS mode, its default in 3.9.
-const LINES: [&str; 4] = [
+pub(crate) const LINES: [&str; 4] = [
     "quorum.auth.enableSasl=true",
     "quorum.auth.learnerRequireSasl=true",
     "quorum.auth.serverRequireSasl=true",
     "fips-mode=false",
 ];
 
-fn jaas(password: &str) -> Jaas {
+pub(crate) fn jaas(password: &str) -> Jaas {
     let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
     Jaas::new(&format!(
         "QuorumServer {{ {module} user_learner=\"mellon\"; }};\n\

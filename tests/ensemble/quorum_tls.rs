@@ -7,14 +7,18 @@ use std::process::Command;
 use std::time::Duration;
 
 use outpost_tests::observer::outpost_binary;
+use outpost_tests::ports::free_port;
 use outpost_tests::stores::{Authority, Format, Party, lines};
 use outpost_tests::{
-    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Version, wait,
+    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, Version, four_letter, wait,
 };
 
-use crate::workload;
+use crate::sasl::Jaas;
+use crate::{quorum_sasl, workload};
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// For whom certificates are made out.
+const ON_THIS_MACHINE: &str = "dns:localhost,ip:127.0.0.1";
 
 /// An ensemble that speaks TLS between its servers.
 struct Stage {
@@ -27,24 +31,25 @@ struct Stage {
 
 impl Stage {
     /// All servers show one certificate, which is made out for `names`.
-    fn start(version: Version, format: Format, names: &str, further: &[String]) -> Stage {
+    fn start(version: Version, format: Format, names: &str) -> Stage {
+        let settings = Settings {
+            extended_types: true,
+            ..Settings::of(version).super_secret()
+        };
+        Stage::with(settings, format, names)
+    }
+
+    fn with(mut settings: Settings, format: Format, names: &str) -> Stage {
         let authority = Authority::new("the ensemble's authority");
         let servers = authority.sign("servers", "RSA", names);
-        let ours = authority.sign("observer", "EC", "dns:localhost,ip:127.0.0.1");
+        let ours = authority.sign("observer", "EC", ON_THIS_MACHINE);
         let stores = lines(
             "ssl.quorum",
             &servers.key_store(format),
             &authority.trust_store(format),
         );
-        let mut settings = Settings {
-            extended_types: true,
-            lines_by_voter: vec![format!("sslQuorum=true\n{stores}"); 3],
-            ..Settings::of(version).super_secret()
-        };
-        for (voter, line) in settings.lines_by_voter.iter_mut().zip(further) {
-            voter.push('\n');
-            voter.push_str(line);
-        }
+        let lines = format!("sslQuorum=true\n{stores}");
+        settings.lines_by_voter = vec![lines; settings.voters];
         Stage {
             ensemble: Ensemble::with(settings),
             authority,
@@ -53,7 +58,7 @@ impl Stage {
     }
 
     fn start_with_addresses(version: Version, format: Format) -> Stage {
-        Stage::start(version, format, "dns:localhost,ip:127.0.0.1", &[])
+        Stage::start(version, format, ON_THIS_MACHINE)
     }
 
     /// For an observer with our own certificate and the authority's as the one to believe.
@@ -102,12 +107,21 @@ fn reloads(observer: &Observer, outcome: &str) -> f64 {
     observer.metrics().get(&name).unwrap_or_default()
 }
 
-/// The lines of `outpost check` that begin with this grade.
+/// What `outpost check` says, and its exit code.
 fn check(observer: &Observer, id: u64) -> (String, Option<i32>) {
+    check_with(observer, id, &[])
+}
+
+fn check_with(
+    observer: &Observer,
+    id: u64,
+    environment: &[(String, String)],
+) -> (String, Option<i32>) {
     let output = Command::new(outpost_binary())
         .arg("check")
         .arg(observer.config())
         .args(["--id", &id.to_string()])
+        .envs(environment.iter().cloned())
         .output()
         .expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -142,6 +156,87 @@ fn an_observer_attaches_to_a_3_5_10_over_tls_which_looks_at_its_address_too() {
     let stage = Stage::start_with_addresses(Version::V3_5_10, Format::Jks);
     let observer = start(&stage, &stage.observer(Format::Jks));
     workload::run(&stage.ensemble, &observer, 50);
+}
+
+/// An observer of an ensemble of two, of which the one that does not lead is its master.
+fn an_observer_attaches_to_a_followers_observer_master(version: Version) {
+    let port = free_port();
+    let settings = Settings {
+        voters: 2,
+        lines: vec![format!("observerMasterPort={port}")],
+        extended_types: true,
+        ..Settings::of(version).super_secret()
+    };
+    let stage = Stage::with(settings, Format::Pkcs12, ON_THIS_MACHINE);
+    let observer = start(&stage, &stage.observer(Format::Pkcs12));
+    let follower = 3 - stage.ensemble.wait_for_leader();
+    let address = stage.ensemble.server(follower).client_address();
+    wait::until("the follower to count its observer", LIMIT, || {
+        let told = four_letter::ask(address, "mntr").ok()?;
+        told.contains("zk_synced_observers\t1").then_some(())
+    });
+    workload::run(&stage.ensemble, &observer, 50);
+    if observer.kind() == ObserverKind::Outpost {
+        // Whom it does not believe it does not take for its master there either.
+        let stranger = Authority::new("another authority");
+        let ours = stage.ours.key_store(Format::Pkcs12);
+        let settings = secure(&ours, &stranger.trust_store(Format::Pkcs12));
+        let words = ["nobody in the trust store vouches for its certificate"];
+        assert_refused(&stage, &settings, &words);
+    }
+}
+
+#[test]
+fn an_observer_attaches_to_an_observer_master_of_3_9_over_tls() {
+    an_observer_attaches_to_a_followers_observer_master(Version::V3_9_5);
+}
+
+#[test]
+fn an_observer_attaches_to_an_observer_master_of_3_6_over_tls() {
+    an_observer_attaches_to_a_followers_observer_master(Version::V3_6_4);
+}
+
+#[test]
+fn an_observer_logs_in_with_sasl_over_tls_and_whoever_lacks_either_is_refused() {
+    let jaas = quorum_sasl::jaas("mellon");
+    let settings = Settings {
+        lines: quorum_sasl::LINES.map(str::to_owned).to_vec(),
+        java_arguments: vec![jaas.property()],
+        extended_types: true,
+        ..Settings::default().super_secret()
+    };
+    let stage = Stage::with(settings, Format::Jks, ON_THIS_MACHINE);
+    let kind = ObserverKind::from_env();
+    let with = |mut settings: ObserverSettings, jaas: &Jaas| {
+        settings.environment = vec![jaas.environment(kind)];
+        settings
+    };
+    let both = with(stage.observer(Format::Jks), &jaas);
+    let observer = start(&stage, &both);
+    workload::run(&stage.ensemble, &observer, 50);
+    if kind == ObserverKind::Java {
+        return; // Whose log says other words.
+    }
+    let guess = quorum_sasl::jaas("guess");
+    let wrong = with(stage.observer(Format::Jks), &guess);
+    assert_refused(&stage, &wrong, &["it refuses user \"learner\""]);
+    let stranger = Authority::new("another authority");
+    let theirs = stranger.sign("stranger", "EC", ON_THIS_MACHINE);
+    let foreign = secure(
+        &theirs.key_store(Format::Jks),
+        &stage.authority.trust_store(Format::Jks),
+    );
+    assert_refused(
+        &stage,
+        &with(foreign, &jaas),
+        &["it does not accept our certificate"],
+    );
+    let (text, code) = check_with(&observer, 250, &[jaas.environment(kind)]);
+    assert!(
+        text.contains("speaks TLS 1.3") && text.contains("accepts user learner and its password"),
+        "{text}"
+    );
+    assert_eq!(code, Some(1), "our own ports are taken:\n{text}");
 }
 
 #[test]
@@ -221,7 +316,7 @@ fn a_leader_whose_certificate_is_another_hosts_is_refused_unless_the_name_servic
         return; // With fips-mode, its default, it looks at no name at all.
     }
     // Made out for a name that the address 127.0.0.1 has, but not for the address.
-    let stage = Stage::start(Version::V3_9_5, Format::Jks, "dns:localhost", &[]);
+    let stage = Stage::start(Version::V3_9_5, Format::Jks, "dns:localhost");
     let settings = stage.observer(Format::Jks);
     assert_refused(
         &stage,

@@ -14,9 +14,9 @@ use outpost_wire::proto::{
 };
 use outpost_wire::{Acl, Id, OpCode, Perms, Reader, Record};
 
-const PROVIDER: &str =
+pub(crate) const PROVIDER: &str =
     "authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
-const USERS: &str = r#"
+pub(crate) const USERS: &str = r#"
 Server {
     org.apache.zookeeper.server.auth.DigestLoginModule required
     user_bob="bob-secret" user_eve="eve-secret" user_root="root-secret" user_super="super-secret"

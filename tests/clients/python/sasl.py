@@ -12,6 +12,8 @@ from kazoo.exceptions import InvalidACLError, NoAuthError
 from kazoo.protocol.states import KeeperState
 from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
+from over_tls import tls
+
 LIMIT = 30  # seconds until an awaited state counts as missed
 
 
@@ -36,14 +38,14 @@ def options(user, password):
 
 def connected(address, user=None):
     sasl = options(user, user + "-secret") if user else None
-    client = KazooClient(hosts=address, timeout=10, sasl_options=sasl)
+    client = KazooClient(hosts=address, timeout=10, sasl_options=sasl, **tls())
     client.start(timeout=LIMIT)
     return client
 
 
 def is_refused(address, sasl):
     """Whether a client with these options hears that it has failed to log in."""
-    client = KazooClient(hosts=address, timeout=10, sasl_options=sasl)
+    client = KazooClient(hosts=address, timeout=10, sasl_options=sasl, **tls())
     refused = threading.Event()
     client.add_listener(lambda _: refused.set() if client.client_state == KeeperState.AUTH_FAILED else None)
     client.start_async()

@@ -4,7 +4,6 @@ Takes the connect string, and behind it what the servers are too old for: `multi
 """
 
 import sys
-import os
 import threading
 import uuid
 
@@ -20,6 +19,8 @@ from kazoo.exceptions import (
 )
 from kazoo.protocol.states import EventType
 from kazoo.security import make_digest_acl
+
+from over_tls import tls
 
 LIMIT = 20  # seconds until an awaited event counts as lost
 ROOT = "/kazoo-" + uuid.uuid4().hex
@@ -59,14 +60,6 @@ def connect(address):
     client = KazooClient(hosts=address, timeout=10, **tls())
     client.start(timeout=30)
     return client
-
-
-def tls():
-    """How to speak TLS, where the environment says so."""
-    trust_store, key_store = os.environ.get("TLS_TRUST_STORE"), os.environ.get("TLS_KEY_STORE")
-    if trust_store is None:
-        return {}
-    return {"use_ssl": True, "verify_certs": True, "ca": trust_store, "certfile": key_store, "keyfile": key_store}
 
 
 def nodes(zk):
