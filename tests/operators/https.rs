@@ -9,16 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outpost_tests::observer::outpost_binary;
+use outpost_tests::raw::RawClient;
 use outpost_tests::run_dir::RunDir;
+use outpost_tests::{Settings, four_letter, wait};
+use outpost_wire::Perms;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::http;
 use crate::pair::{Pair, Side};
+use crate::{http, snapshot};
 
 const LIMIT: Duration = Duration::from_secs(30);
+const X509: &str = "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider";
 
 /// An authority, the servers' store, and the store with whom they believe, as PEM files.
 struct Stores {
@@ -70,6 +74,10 @@ impl Stores {
 
     /// A client that believes the authority, and shows a certificate of its if asked and `known`.
     fn client(&self, known: bool) -> Arc<ClientConfig> {
+        self.client_named(known.then_some("operator"))
+    }
+
+    fn client_named(&self, name: Option<&str>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -77,34 +85,51 @@ impl Stores {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);
-        let text = self.issue("operator");
-        let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).unwrap();
-        let certificate = CertificateDer::from_pem_slice(text.as_bytes()).unwrap();
-        Arc::new(match known {
-            true => builder
-                .with_client_auth_cert(vec![certificate], key)
-                .unwrap(),
-            false => builder.with_no_client_auth(),
+        Arc::new(match name {
+            Some(name) => {
+                let text = self.issue(name);
+                let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).unwrap();
+                let certificate = CertificateDer::from_pem_slice(text.as_bytes()).unwrap();
+                builder
+                    .with_client_auth_cert(vec![certificate], key)
+                    .unwrap()
+            }
+            None => builder.with_no_client_auth(),
         })
     }
 }
 
 /// The first line of the answer to `ruok` and its error, or why there is none.
 fn ask(server: SocketAddr, client: Arc<ClientConfig>) -> Result<String, String> {
+    let answer = said(server, client, "/commands/ruok", &[])?;
+    match answer.contains("\"error\" : null") {
+        true => Ok(answer.lines().next().unwrap_or_default().to_owned()),
+        false => Err(answer),
+    }
+}
+
+/// All that is answered, or why nothing is.
+fn said(
+    server: SocketAddr,
+    client: Arc<ClientConfig>,
+    path: &str,
+    headers: &[&str],
+) -> Result<String, String> {
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let connection = ClientConnection::new(client, name).unwrap();
     let socket = TcpStream::connect(server).unwrap();
     socket.set_read_timeout(Some(LIMIT)).unwrap();
     let mut stream = StreamOwned::new(connection, socket);
-    let request = "GET /commands/ruok HTTP/1.0\r\nHost: h\r\n\r\n";
+    let further: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let request = format!("GET {path} HTTP/1.0\r\nHost: h\r\n{further}\r\n");
     stream
         .write_all(request.as_bytes())
         .map_err(|error| error.to_string())?;
-    let mut answer = String::new();
-    let read = stream.read_to_string(&mut answer);
-    match answer.contains("\"error\" : null") {
-        true => Ok(answer.lines().next().unwrap_or_default().to_owned()),
-        false => Err(format!("{read:?} {answer}")),
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    match answer.is_empty() {
+        true => Err(format!("{read:?}")),
+        false => Ok(String::from_utf8_lossy(&answer).into_owned()),
     }
 }
 
@@ -174,4 +199,61 @@ fn a_forced_port_speaks_https_alone_and_serves_only_who_has_a_certificate_where_
         !output.status.success() && said.contains("no answer from"),
         "{output:?}"
     );
+}
+
+#[test]
+fn who_may_have_a_snapshot_may_be_said_by_a_certificate_as_at_a_java_observer() {
+    let stores = Stores::new();
+    // A Java server looks at the stores for clients too before it believes a certificate here.
+    let both = stores.lines();
+    let mut lines: Vec<String> = both
+        .iter()
+        .map(|line| line.replace("ssl.quorum.", "ssl."))
+        .collect();
+    lines.extend(both);
+    lines.extend(
+        [
+            X509,
+            "X509AuthenticationProvider.superUser=CN=root",
+            "admin.forceHttps=true",
+            "admin.needClientAuth=true",
+            "admin.rateLimiterIntervalInMS=0",
+        ]
+        .map(str::to_owned),
+    );
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let settings = Settings {
+        lines: vec![X509.to_owned()],
+        ..Settings::default()
+    };
+    let pair = Pair::of(settings, &lines);
+    let mut client = RawClient::connect(pair.outpost.observer.client_address(), 10_000);
+    client.authenticate("super:secret");
+    let operators = snapshot::acl("x509", "CN=operator", Perms::ALL);
+    snapshot::set_root_acl(&mut client, vec![operators]);
+    let zxid = four_letter::zxid(pair.outpost.observer.client_address()).expect("it serves");
+    pair.java.observer.wait_for_zxid(zxid);
+    for (who, header, status) in [
+        ("operator", &["Authorization: x509"][..], 200),
+        ("operator", &["Authorization: x509 whatever"], 200),
+        ("operator", &["Authorization: ip"], 403),
+        ("operator", &[], 401),
+        ("somebody", &["Authorization: x509"], 403),
+        ("root", &["Authorization: x509"], 200),
+    ] {
+        for side in [&pair.java, &pair.outpost] {
+            let client = stores.client_named(Some(who));
+            let kind = side.observer.kind();
+            let what = format!("{kind:?}: {who} with {header:?}");
+            // A Java server gives one in each millisecond.
+            let first = wait::until("a snapshot that is not limited", LIMIT, || {
+                let client = Arc::clone(&client);
+                let said = said(side.admin, client, "/commands/snapshot", header);
+                let said = said.unwrap_or_else(|why| panic!("{what}: {why}"));
+                let first = said.lines().next().unwrap_or_default().to_owned();
+                (!first.contains(" 429 ")).then_some(first)
+            });
+            assert!(first.contains(&format!(" {status} ")), "{what}: {first}");
+        }
+    }
 }

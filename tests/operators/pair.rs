@@ -38,7 +38,12 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts everything; with the same further lines in both configurations.
     pub(crate) fn start(lines: &[&str]) -> Pair {
-        let ensemble = Ensemble::with(Settings::default().super_secret());
+        Pair::of(Settings::default(), lines)
+    }
+
+    /// The same in another ensemble.
+    pub(crate) fn of(settings: Settings, lines: &[&str]) -> Pair {
+        let ensemble = Ensemble::with(settings.super_secret());
         let java = observer(&ensemble, ObserverKind::Java, lines);
         let outpost = observer(&ensemble, ObserverKind::Outpost, lines);
         // Both are there before anything happens, so that both have seen the same.

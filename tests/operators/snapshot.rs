@@ -25,7 +25,7 @@ fn snapshot(side: &Side, headers: &[(&str, &str)]) -> Answer {
     http::get(side.admin, "/commands/snapshot", headers)
 }
 
-fn acl(scheme: &str, id: &str, perms: Perms) -> Acl {
+pub(crate) fn acl(scheme: &str, id: &str, perms: Perms) -> Acl {
     Acl {
         perms,
         id: Id::new(scheme, id),
@@ -67,7 +67,7 @@ fn furnish(client: &mut RawClient) {
 }
 
 /// Only these may do anything to the root.
-fn set_root_acl(client: &mut RawClient, acl: Vec<Acl>) {
+pub(crate) fn set_root_acl(client: &mut RawClient, acl: Vec<Acl>) {
     let set = SetAclRequest {
         path: "/".into(),
         acl: Some(acl),
