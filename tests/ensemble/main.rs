@@ -17,6 +17,7 @@ mod link;
 mod local_sessions;
 mod membership;
 mod monitoring;
+mod names;
 mod quorum_sasl;
 mod quorum_tls;
 mod read_only;

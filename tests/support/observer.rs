@@ -57,6 +57,8 @@ pub struct ObserverSettings {
     pub quorum_addresses: Vec<(u64, SocketAddr)>,
     /// Further environment of the process.
     pub environment: Vec<(String, String)>,
+    /// A file that is `/etc/hosts` to Outpost alone.
+    pub hosts: Option<PathBuf>,
 }
 
 impl ObserverSettings {
@@ -98,6 +100,7 @@ struct CommandLine {
     java_version: Version,
     heap_mb: u32,
     environment: Vec<(String, String)>,
+    hosts: Option<PathBuf>,
 }
 
 impl Observer {
@@ -129,6 +132,7 @@ impl Observer {
             java_version: settings.java_version.unwrap_or(ensemble.settings().version),
             heap_mb: ensemble.settings().heap_mb,
             environment: settings.environment.clone(),
+            hosts: settings.hosts.clone(),
         };
         let mut observer = Self {
             id,
@@ -255,11 +259,15 @@ impl Observer {
             java_version,
             heap_mb,
             environment,
+            hosts,
         } = &self.command;
         let mut command = match self.kind {
             ObserverKind::Java => java_server(*java_version, *heap_mb, config),
             ObserverKind::Outpost => {
-                let mut outpost = Command::new(outpost_binary());
+                let mut outpost = match hosts {
+                    Some(hosts) => with_hosts(hosts, &outpost_binary()),
+                    None => Command::new(outpost_binary()),
+                };
                 outpost.arg("run").arg(config);
                 outpost
             }
@@ -316,6 +324,15 @@ pub fn outpost_binary() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// A program that sees another file as `/etc/hosts`, and nobody else does.
+fn with_hosts(hosts: &Path, program: &Path) -> Command {
+    const SCRIPT: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--map-root-user", "--mount", "sh", "-c", SCRIPT]);
+    unshare.arg(hosts).arg(program);
+    unshare
 }
 
 fn next_member(ensemble: &Ensemble) -> (u64, Ports) {
