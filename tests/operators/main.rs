@@ -6,6 +6,7 @@
 //! `https` and `page`.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod audit;
 mod commands;
 mod form;
 mod http;

@@ -11,6 +11,8 @@ mod p2_order;
 mod p3_watches;
 mod p4_time;
 mod p5_answers;
+mod p5_audit;
+mod p6_audit;
 mod p6_bounds;
 mod p6_limits;
 mod p6_siege;

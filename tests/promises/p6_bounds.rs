@@ -143,7 +143,7 @@ impl Answers for Counting {
     fn is_there(&self, _: Origin) -> bool {
         true
     }
-    fn not_forwarded(&self, _: Origin) {}
+    fn not_forwarded(&self, _: Origin, _: Option<&Pending>) {}
 }
 
 fn link_settings() -> LinkSettings {

@@ -139,7 +139,7 @@ impl Answers for Overhearing {
         self.answers.is_there(origin)
     }
 
-    fn not_forwarded(&self, origin: Origin) {
-        self.answers.not_forwarded(origin);
+    fn not_forwarded(&self, origin: Origin, request: Option<&Pending>) {
+        self.answers.not_forwarded(origin, request);
     }
 }

@@ -313,8 +313,8 @@ impl Answers for Saboteur {
         self.answers.tally()
     }
 
-    fn not_forwarded(&self, origin: Origin) {
-        self.answers.not_forwarded(origin);
+    fn not_forwarded(&self, origin: Origin, request: Option<&Pending>) {
+        self.answers.not_forwarded(origin, request);
     }
 }
 

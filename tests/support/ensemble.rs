@@ -576,6 +576,18 @@ pub(crate) fn java_server(version: Version, heap_mb: u32, config: &Path) -> Comm
         let more = jars::zookeeper(&format!("{}-prometheus", version.number()));
         class_path = format!("{class_path}:{more}");
     }
+    // logback comes first: it is to be found before the other one.
+    if text.contains("audit.enable=true") {
+        let more = jars::zookeeper(&format!("{}-logback", version.number()));
+        class_path = format!("{more}:{class_path}");
+        let dir = config.parent().unwrap_or(config);
+        java.arg("-Dslf4j.provider=ch.qos.logback.classic.spi.LogbackServiceProvider")
+            .arg(format!("-Dzookeeper.log.dir={}", dir.display()))
+            .arg(format!(
+                "-Dlogback.configurationFile={}",
+                source_dir().join("servers/logback.xml").display()
+            ));
+    }
     java.arg("-cp").arg(class_path);
     java.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
         .arg(config);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bstr::BString;
 use outpost_mirror::{Applied, Tree, WatchEvent, WatcherId, Watches};
 use outpost_wire::SessionId;
 
@@ -69,6 +70,14 @@ pub trait Answers: Send + Sync + 'static {
     /// The leader's word on a session that wants to attach here.
     fn revalidated(&self, origin: Origin, session: SessionId, valid: bool, view: View<'_>);
 
+    /// Whether [`Answers::ephemerals_deleted`] is to be called.
+    fn wants_ephemerals(&self) -> bool {
+        false
+    }
+
+    /// A session has ended; these were its ephemerals, each with whether it was there.
+    fn ephemerals_deleted(&self, _session: SessionId, _paths: &[(BString, bool)]) {}
+
     /// The session has ended, by its client's wish or because it expired.
     fn session_closed(&self, session: SessionId);
 
@@ -94,7 +103,7 @@ pub trait Answers: Send + Sync + 'static {
         Tally::default()
     }
 
-    /// A request was not forwarded, because whoever submitted it may have taken its session elsewhere. Its
-    /// connection must end.
-    fn not_forwarded(&self, origin: Origin);
+    /// What somebody submitted was not forwarded, because they may have taken their session elsewhere: a request, or
+    /// the question whether the session may be here. Their connection must end.
+    fn not_forwarded(&self, origin: Origin, request: Option<&Pending>);
 }

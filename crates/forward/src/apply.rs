@@ -3,16 +3,17 @@
 //! Events come off the queue in batches; a batch is applied under one guard of the tree, so that a
 //! reader sees all of it or nothing. Watches fire and answers leave under that guard (P3).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bstr::BStr;
+use bstr::{BStr, BString, ByteSlice};
 use bytes::Bytes;
 use outpost_mirror::{Applied, Difference, DigestCheck, Mirror, Tree, WriteGuard};
 use outpost_wire::membership::Membership;
 use outpost_wire::txn::{Txn, TxnEntry};
-use outpost_wire::{ErrorCode, OpCode};
+use outpost_wire::{ErrorCode, OpCode, SessionId};
 use tokio::sync::Semaphore;
 
 use crate::answers::{Answers, GaveUp, View};
@@ -179,6 +180,12 @@ impl Apply {
         }
         self.give_up_on(&answer.passed_over);
         self.give_up_on(answer.ambiguous.as_slice());
+        let ephemerals = match &entry.txn {
+            Txn::CloseSession { paths } if self.answers.wants_ephemerals() => {
+                ephemerals_to_go(guard, entry.header.session, paths.as_deref())
+            }
+            _ => Vec::new(),
+        };
         let answers = &self.answers;
         let watches = guard.watches();
         let applied = guard.apply(&entry, watches, &mut |watcher, event| {
@@ -201,7 +208,9 @@ impl Apply {
             self.answers.committed(pending, &applied, view(guard));
         }
         if entry.header.kind == OpCode::CloseSession.code() {
-            self.answers.session_closed(entry.header.session);
+            let session = entry.header.session;
+            self.answers.ephemerals_deleted(session, &ephemerals);
+            self.answers.session_closed(session);
         }
     }
 
@@ -372,6 +381,23 @@ impl Apply {
         self.diverged = true;
         self.shared.diverge();
     }
+}
+
+/// What a transaction is about to delete that ends a session, each with whether it is there: what it lists, in its
+/// order, then what else the session owns.
+fn ephemerals_to_go(
+    tree: &Tree,
+    session: SessionId,
+    listed: Option<&[&BStr]>,
+) -> Vec<(BString, bool)> {
+    let listed = listed.unwrap_or_default();
+    let known: HashSet<&BStr> = listed.iter().copied().collect();
+    let left = tree.ephemerals_of(session);
+    let left = left.filter(|path| !known.contains(path.as_bstr()));
+    let listed = listed
+        .iter()
+        .map(|path| (BString::from(*path), tree.node(path).is_some()));
+    listed.chain(left.map(|path| (path, true))).collect()
 }
 
 /// Counts what a transaction writes: paths and data.

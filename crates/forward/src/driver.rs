@@ -453,7 +453,10 @@ impl Wire {
                 self.owners.claim(forward);
                 self.send_revalidation(revalidation, upward);
             }
-            Ownership::Left => upward.answers.not_forwarded(forward.pending.origin),
+            Ownership::Left => {
+                let pending = &forward.pending;
+                upward.answers.not_forwarded(pending.origin, Some(pending));
+            }
         }
     }
 
@@ -515,7 +518,10 @@ impl Wire {
             let origin = forward.pending.origin;
             match ours && upward.answers.is_there(origin) {
                 true => self.submit(Request::Forward(forward), upward),
-                false => upward.answers.not_forwarded(origin),
+                false => {
+                    let pending = &forward.pending;
+                    upward.answers.not_forwarded(origin, Some(pending));
+                }
             }
         }
         self.flush_syncs(upward);
@@ -529,7 +535,7 @@ impl Wire {
         if let Some(origin) = origin
             && !upward.answers.is_there(origin)
         {
-            return upward.answers.not_forwarded(origin);
+            return upward.answers.not_forwarded(origin, None);
         }
         upward.shared.status.note_forwarded();
         self.send_revalidation(revalidation, upward);

@@ -12,6 +12,7 @@ use outpost_mirror::{Mirror, TreeOptions};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::audit::Audit;
 use crate::config::{Config, SaslAuth, X509Auth};
 use crate::descriptors;
 use crate::limits;
@@ -50,6 +51,8 @@ pub struct Surroundings {
     pub network: Arc<dyn Network>,
     /// Keys and certificates, of which the metrics tell.
     pub tls: TlsInUse,
+    /// Who has changed what; `None` where that is not told.
+    pub audit: Option<Arc<Audit>>,
     /// What session ids are made of.
     pub session_id_bytes: RandomBytes,
     /// Where clients connect, to be shown.
@@ -85,13 +88,14 @@ pub fn assemble(
         enabled: config.agreed.local_sessions,
         upgrading: config.agreed.local_sessions_upgrading,
     }));
-    let clients = Arc::new(Clients::new(
+    let clients = Clients::new(
         acl_rules(config),
         config.clients.outbox_bytes_max,
         Arc::clone(&local_sessions),
         Arc::clone(&stats),
         ReadOnlyMode::new(config.read_only_mode),
-    ));
+    );
+    let clients = Arc::new(clients.with_audit(surroundings.audit.clone()));
     let (link, link_life, apply) = Link::assemble(
         link_settings(config, tree),
         candidates(config),
@@ -110,6 +114,7 @@ pub fn assemble(
         outstanding: Arc::new(outstanding(config)),
         connect_tokens: connect_tokens(config),
         stats,
+        audit: surroundings.audit,
         tls: surroundings.tls,
         facts: Facts::new(
             config,

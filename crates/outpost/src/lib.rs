@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod assemble;
+pub mod audit;
 pub mod build_info;
 pub mod config;
 pub mod descriptors;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use crate::assemble::{Parts, Surroundings, assemble};
+use crate::audit::{Audit, AuditFile, NoAuditFile};
 use crate::config::Config;
 use crate::operators::Operators;
 use crate::serve::client::Cause;
@@ -61,6 +63,9 @@ pub enum StartError {
     /// A key store or a trust store cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Store(#[from] tls::StoreError),
+    /// The file of the audit log cannot be used.
+    #[error("outpost.auditFile cannot be written: {0}")]
+    Audit(#[from] NoAuditFile),
     /// A thread or a runtime cannot be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -72,20 +77,42 @@ pub struct Outpost {
     service: Arc<Service>,
     sockets: Sockets,
     link_thread: JoinHandle<()>,
+    audit_file: Option<AuditFile>,
 }
 
 impl Outpost {
     /// Binds every socket, starts the link, and wires the parts together.
     ///
     /// # Errors
-    /// When a port is taken, a store cannot be used, or a thread cannot be made.
+    /// When a port is taken, a store or a file cannot be used, or a thread cannot be made.
     pub async fn build(config: Config) -> Result<Outpost, StartError> {
+        let (audit, audit_file) = audit::open(config.audit.as_ref())?;
+        let built = Outpost::build_audited(config, audit.clone()).await;
+        match (built, audit) {
+            (Ok(outpost), _) => Ok(Outpost {
+                audit_file,
+                ..outpost
+            }),
+            (Err(error), audit) => {
+                if let Some(audit) = audit {
+                    audit.not_started();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn build_audited(
+        config: Config,
+        audit: Option<Arc<Audit>>,
+    ) -> Result<Outpost, StartError> {
         let tls = TlsInUse::load(&config.tls)?;
         let sockets = Sockets::bind(&config).await?;
         warn_of_descriptors(&config);
         let surroundings = Surroundings {
             network: upstream::network(&config, tls.quorum.clone()),
             tls,
+            audit,
             session_id_bytes: session_ids::system_bytes,
             client_port: sockets.client_address().map(|address| address.port()),
             secure_client_port: sockets
@@ -102,6 +129,7 @@ impl Outpost {
             service,
             sockets,
             link_thread: link.start(apply)?,
+            audit_file: None,
         })
     }
 
@@ -141,6 +169,7 @@ impl Outpost {
             service,
             sockets,
             link_thread,
+            audit_file,
         } = self;
         let stop = CancellationToken::new();
         let chores = TaskTracker::new();
@@ -160,11 +189,17 @@ impl Outpost {
             config.ticks.tick_time,
             stop.clone().cancelled_owned(),
         ));
+        if let Some(audit) = &service.audit {
+            audit.started();
+        }
         let supervisor = Supervisor::start(Arc::clone(&service), config.drain_timeout);
 
         shutdown.await;
 
         tracing::info!(clients = service.clients.len(), "draining");
+        if let Some(audit) = &service.audit {
+            audit.stopping();
+        }
         service.readiness.stop();
         supervisor.stopping();
         stop.cancel();
@@ -178,6 +213,7 @@ impl Outpost {
         join("link", vec![link_thread]).await;
         join("worker", worker_threads).await;
         operators.stop().await;
+        drop(audit_file);
         tracing::info!("stopped");
         Ok(())
     }

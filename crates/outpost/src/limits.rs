@@ -65,6 +65,9 @@ pub const WORD_THREADS_MAX: usize = 4;
 /// HTTP connections to the admin port, and as many to the metrics port: further ones wait to be accepted.
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 
+/// Bytes of the audit log that may wait to be written to its file; further lines are lost, and counted.
+pub const AUDIT_BYTES_MAX: usize = 16 << 20;
+
 /// Request line and headers of one HTTP request, in bytes: cut.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
 

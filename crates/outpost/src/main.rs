@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{ColorChoice, Parser};
 use outpost::Outpost;
+use outpost::audit::Audit;
 use outpost::config::Config;
 use outpost::descriptors;
 use outpost::logs::{self, lines::StandardError};
@@ -86,6 +87,7 @@ async fn live(config: Config) -> Result<(), outpost::StartError> {
     if let Err(error) = descriptors::raise() {
         tracing::warn!(%error, "the limit on file descriptors cannot be raised");
     }
+    let mut hangup = signal(SignalKind::hangup())?;
     let outpost = Outpost::build(config).await?;
     if let Some(address) = outpost.client_address() {
         tracing::info!(%address, "listening for clients");
@@ -99,14 +101,26 @@ async fn live(config: Config) -> Result<(), outpost::StartError> {
     if let Some(address) = outpost.metrics_address() {
         tracing::info!(%address, "listening for Prometheus: /metrics");
     }
+    let audit = outpost.service().audit.clone();
     outpost
         .run(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = hangup.recv() => reopen(audit.as_deref()),
+                }
             }
         })
         .await
+}
+
+/// Files that were moved away are made anew.
+fn reopen(audit: Option<&Audit>) {
+    tracing::info!("files are opened anew");
+    if let Some(audit) = audit {
+        audit.reopen();
+    }
 }
 
 /// The environment's variables, without those that are not text.

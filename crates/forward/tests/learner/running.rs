@@ -287,7 +287,7 @@ impl Answers for Clerk {
         let cut = self.cut.lock().expect("not poisoned");
         origin != GONE && !cut.contains(&origin)
     }
-    fn not_forwarded(&self, origin: Origin) {
+    fn not_forwarded(&self, origin: Origin, _: Option<&Pending>) {
         self.note(format!("not forwarded for {}", origin.0));
     }
 }

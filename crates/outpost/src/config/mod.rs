@@ -76,6 +76,8 @@ pub struct Config {
     pub four_letter_words: FourLetterWords,
     /// The admin server; `None` if it is switched off.
     pub admin: Option<Admin>,
+    /// `audit.enable`: where it is told who changes what; `None` if it is not told.
+    pub audit: Option<AuditLog>,
     /// Where Prometheus finds the metrics; `None` if another provider is configured.
     pub metrics: Option<Endpoint>,
     /// Whether `metricsProvider.className` names Prometheus' provider, so that `mntr` shows its samples.
@@ -97,6 +99,13 @@ pub struct Config {
     pub writes_in_flight_max: usize,
     /// `outpost.drainTimeout`: how long a shutdown waits for connections to finish.
     pub drain_timeout: Duration,
+}
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLog {
+    /// `outpost.auditFile`; without it lines go to the process's log.
+    pub file: Option<PathBuf>,
 }
 
 /// Ticks, and limits counted in them.

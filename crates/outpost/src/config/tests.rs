@@ -678,8 +678,11 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
     for (line, warned) in [
         ("syncEnabled=true", true),
         ("syncEnabled=false", false),
-        ("audit.enable=true", true),
+        ("audit.enable=true", false),
         ("audit.enable=false", false),
+        ("outpost.auditFile=/var/log/audit.log", true),
+        ("audit.impl.class=com.example.Mine", true),
+        ("outpost.auditFile=audit.log\naudit.enable=true", true),
         ("ssl.keyStore.location=/k.jks", true),
         ("snapshot.compression.method=", false),
         (
@@ -748,6 +751,30 @@ fn what_is_looked_up_as_a_system_property_is_read_as_java_decodes_it() {
         10,
         "what the file's own reader takes is decimal"
     );
+}
+
+#[test]
+fn the_audit_log_is_off_unless_it_is_asked_for_and_has_a_file_if_one_is_named() {
+    let file = |lines: &str| {
+        let audit = Setup::least_and(lines).load().unwrap().config.audit;
+        audit.map(|audit| audit.file.map(|file| file.display().to_string()))
+    };
+    assert_eq!(file(""), None);
+    assert_eq!(file("audit.enable=false\noutpost.auditFile=/a"), None);
+    assert_eq!(file("audit.enable=true"), Some(None));
+    // As on Java's command line.
+    assert_eq!(file("zookeeper.audit.enable=true"), Some(None));
+    let named = file("audit.enable=true\noutpost.auditFile=/var/log/audit.log");
+    assert_eq!(named, Some(Some("/var/log/audit.log".to_owned())));
+    for class in ["Slf4jAuditLogger", "Log4jAuditLogger"] {
+        let line =
+            format!("audit.enable=true\naudit.impl.class=org.apache.zookeeper.audit.{class}");
+        assert_eq!(file(&line), Some(None));
+    }
+    let other = Setup::least_and("audit.enable=true\naudit.impl.class=com.example.Mine");
+    let complaint = "zoo.cfg:7: audit.impl.class=com.example.Mine: Outpost cannot run this class";
+    let complaints = other.complaints();
+    assert!(complaints.contains(complaint), "{complaints}");
 }
 
 #[test]

@@ -792,6 +792,18 @@ pub static METRICS: &[Metric] = &[
         "Lines of the log that were lost, because whoever reads standard error was too slow or is gone.",
         |_| Value::Whole(logs::lost().cast_signed()),
     ),
+    counter(
+        "outpost_audit_lines_total",
+        "lines",
+        "Lines of the audit log.",
+        |p| Value::Whole(p.audit.0.cast_signed()),
+    ),
+    counter(
+        "outpost_audit_lines_lost_total",
+        "lines",
+        "Lines of the audit log that could not be written to `outpost.auditFile`.",
+        |p| Value::Whole(p.audit.1.cast_signed()),
+    ),
     gauge(
         "outpost_build_info",
         "1",

@@ -81,6 +81,13 @@ pub fn instant(time: SystemTime) -> String {
     )
 }
 
+/// A moment as logback's `%d{ISO8601}` prints it where the time zone is UTC: `2026-11-23 00:31:30,396`.
+pub fn log_time(time: SystemTime) -> String {
+    let mut text = instant(time).replace('T', " ").replace('.', ",");
+    text.pop();
+    text
+}
+
 /// Milliseconds since 1970.
 pub fn epoch_ms(time: SystemTime) -> u64 {
     millis(since_epoch(time))

@@ -251,6 +251,8 @@ pub struct Picture<'a> {
     pub memory: Option<MemoryReport>,
     /// Who holds how much of it, in bytes.
     pub holders: Vec<(&'static str, u64)>,
+    /// Lines of the audit log, and those of them that were lost.
+    pub audit: (u64, u64),
 }
 
 impl<'a> Report<'a> {
@@ -452,6 +454,10 @@ impl<'a> Report<'a> {
             process: process::process(),
             memory: process::memory(),
             holders: holders::holders(service),
+            audit: service
+                .audit
+                .as_ref()
+                .map_or((0, 0), |audit| (audit.told(), audit.lost())),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bstr::BString;
 use dashmap::DashMap;
 use outpost_forward::{Answers, Attached, Attachment, GaveUp, Origin, Pending, Tally, View, clock};
 use outpost_mirror::acl::{AclRules, allows};
@@ -12,6 +13,7 @@ use outpost_mirror::{Applied, Tree, WatchEvent, WatcherId};
 use outpost_wire::{ErrorCode, Id, OpCode, Perms, SessionId, Writer, Xid, Zxid};
 use parking_lot::Mutex;
 
+use crate::audit::Audit;
 use crate::reached::Limit;
 use crate::serve::client::{Cause, Client, ClientState, Phase, Port};
 use crate::serve::leases::Leases;
@@ -44,6 +46,7 @@ pub struct Clients {
     local: Arc<LocalSessions>,
     stats: Arc<Stats>,
     read_only: ReadOnlyMode,
+    audit: Option<Arc<Audit>>,
 }
 
 impl Clients {
@@ -70,7 +73,14 @@ impl Clients {
             local,
             stats,
             read_only,
+            audit: None,
         }
+    }
+
+    /// The same, with what is told of who changes what.
+    pub fn with_audit(mut self, audit: Option<Arc<Audit>>) -> Clients {
+        self.audit = audit;
+        self
     }
 
     /// Takes in a connection that was just accepted.
@@ -321,6 +331,9 @@ fn refuse(state: &mut ClientState, xid: Xid, error: ErrorCode, close: bool, zxid
 
 impl Answers for Clients {
     fn attached(&self, attached: Attached) {
+        if let Some(audit) = &self.audit {
+            audit.attached(attached.attachment);
+        }
         *self.attached.lock() = Some(attached.at);
         self.held_until.store(0, Ordering::Release);
         self.attachment
@@ -400,6 +413,10 @@ impl Answers for Clients {
     }
 
     fn committed(&self, pending: &Pending, applied: &Applied, view: View<'_>) {
+        // Also of those whose connection is gone.
+        if let Some(audit) = &self.audit {
+            audit.answered(pending, applied);
+        }
         let Some(client) = self.of_origin(pending.origin) else {
             self.stats.stale_replies.fetch_add(1, Ordering::Relaxed);
             return;
@@ -466,6 +483,16 @@ impl Answers for Clients {
         }
     }
 
+    fn wants_ephemerals(&self) -> bool {
+        self.audit.is_some()
+    }
+
+    fn ephemerals_deleted(&self, session: SessionId, paths: &[(BString, bool)]) {
+        if let Some(audit) = &self.audit {
+            audit.ephemerals_deleted(session, paths);
+        }
+    }
+
     fn session_closed(&self, session: SessionId) {
         let Some(client) = self.of_session(session) else {
             return;
@@ -477,6 +504,9 @@ impl Answers for Clients {
     }
 
     fn fate_unknown(&self, pending: &Pending) {
+        if let Some(audit) = &self.audit {
+            audit.unknown(pending);
+        }
         if let Some(client) = self.of_origin(pending.origin) {
             client.cut(Cause::UnknownFate);
         }
@@ -532,7 +562,10 @@ impl Answers for Clients {
         }
     }
 
-    fn not_forwarded(&self, origin: Origin) {
+    fn not_forwarded(&self, origin: Origin, request: Option<&Pending>) {
+        if let (Some(audit), Some(request)) = (&self.audit, request) {
+            audit.not_forwarded(request);
+        }
         if let Some(client) = self.of_origin(origin) {
             client.cut(Cause::Left);
         }

@@ -10,6 +10,7 @@ use outpost_wire::ServerId;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::audit::Audit;
 use crate::liveness::{Liveness, Stuck};
 use crate::readiness::Readiness;
 use crate::report::Facts;
@@ -72,6 +73,8 @@ pub struct Service {
     pub gate: Gate,
     /// Figures.
     pub stats: Arc<Stats>,
+    /// Who has changed what; `None` where that is not told.
+    pub audit: Option<Arc<Audit>>,
     /// Keys and certificates in use.
     pub tls: TlsInUse,
     /// What is told about this server.

@@ -12,6 +12,7 @@ use outpost_forward::{Attachment, Forward, Pending, Permit, Request, View, clock
 use outpost_wire::proto::{AuthPacket, GetSaslRequest, RequestHeader};
 use outpost_wire::{DecodeError, ErrorCode, Id, OpCode, Reader, Record, Xid, Zxid, frame};
 
+use crate::audit::{Asked, Who};
 use crate::limits::{OUTBOX_BYTES_PAUSE, REQUESTS_PER_TURN};
 use crate::reached::Limit;
 use crate::serve::auth::AuthFailed;
@@ -397,6 +398,7 @@ impl Served<'_> {
                     closes: close,
                     ..
                 } = refusal;
+                self.audit_refusal(header.op_code(), body, state);
                 self.in_order(Local::Refuse { xid, error, close }, state, large);
                 return Ok(Handled::Done);
             }
@@ -430,19 +432,41 @@ impl Served<'_> {
         };
         let ticket = self.service.outstanding.count(large);
         state.pipeline.forward(request, ticket);
+        let pending = Pending {
+            origin: self.client.origin,
+            session: self.client.session(),
+            cxid: xid,
+            op: checked.op,
+        };
+        if let Some(audit) = &self.service.audit
+            && let Some(asked) = Asked::read(checked.op, &body)
+        {
+            audit.forwards(&pending, attachment, self.who(state), asked);
+        }
         permit.submit(Request::Forward(Forward {
             attachment,
-            pending: Pending {
-                origin: self.client.origin,
-                session: self.client.session(),
-                cxid: xid,
-                op: checked.op,
-            },
+            pending,
             body,
             authinfo: Some(Arc::clone(&state.ids)),
             timeout_ms: self.client.timeout_ms(),
         }));
         Ok(Handled::Done)
+    }
+
+    fn audit_refusal(&self, op: Option<OpCode>, body: &[u8], state: &ClientState) {
+        if let Some(audit) = &self.service.audit
+            && let Some(asked) = op.and_then(|op| Asked::read(op, body))
+        {
+            audit.refused(&self.who(state), &asked);
+        }
+    }
+
+    fn who(&self, state: &ClientState) -> Who {
+        Who {
+            session: self.client.session(),
+            ids: Arc::clone(&state.ids),
+            address: self.client.peer.ip(),
+        }
     }
 
     /// Makes a local session known to the whole ensemble, ahead of the request that needs it.

@@ -1,6 +1,7 @@
 //! The command line, as people and scripts use it: the real binary, what it prints and how it ends.
 #![allow(clippy::expect_used)]
 
+mod audit;
 mod health;
 mod help;
 mod logs;

@@ -13,4 +13,5 @@ pub(super) const KEYS: &[Key] = &[
     honoured("outpost.maxWritesInFlight"),
     honoured("outpost.drainTimeout"),
     honoured("outpost.metricsNames"),
+    honoured("outpost.auditFile"),
 ];

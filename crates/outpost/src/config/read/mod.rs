@@ -63,6 +63,7 @@ pub(super) fn config(
     let four_letter_words = operators::four_letter_words(settings, read_only_mode);
     let https = operators::https(settings);
     let admin = operators::admin(settings, https.0);
+    let audit = operators::audit(settings);
     let (metrics, metrics_required) = operators::metrics(settings);
     let metrics_style = operators::metrics_style(settings);
     let tls = tls::tls(settings, secured, https);
@@ -92,6 +93,7 @@ pub(super) fn config(
         read_only_mode,
         four_letter_words,
         admin,
+        audit,
         metrics,
         monitor_as_prometheus: operators::names_prometheus(settings),
         metrics_required,

@@ -1,13 +1,16 @@
 //! What operators ask: four-letter words, the admin server, metrics.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use outpost_wire::membership::{Endpoint, WILDCARD_HOST};
 
 use super::super::keys;
 use super::super::settings::{Setting, Settings};
-use super::super::{Admin, ClientAuth, FourLetterWords, Https, MetricNames, MetricsStyle};
+use super::super::{
+    Admin, AuditLog, ClientAuth, FourLetterWords, Https, MetricNames, MetricsStyle,
+};
 use super::words;
 
 const ADMIN_PORT: u16 = 8080;
@@ -129,6 +132,44 @@ pub(super) fn metrics(settings: &mut Settings) -> (Option<Endpoint>, bool) {
         settings.warn(&setting, &text);
     }
     (None, false)
+}
+
+/// Where it is told who changes what, if anywhere.
+pub(super) fn audit(settings: &mut Settings) -> Option<AuditLog> {
+    let enabled = settings.flag("audit.enable", false);
+    let file = settings.text("outpost.auditFile").map(PathBuf::from);
+    let (class, named) = (
+        settings.get("audit.impl.class"),
+        settings.get("outpost.auditFile"),
+    );
+    if !enabled {
+        for setting in [class, named].iter().flatten() {
+            settings.warn(setting, "has no effect without audit.enable=true");
+        }
+        return None;
+    }
+    if let Some(class) = class
+        && !is_audit_logger(&class.value)
+    {
+        let text =
+            "Outpost cannot run this class; remove the line, and the audit log is ZooKeeper's own";
+        settings.complain(&class, text);
+    }
+    if let (Some(file), Some(named)) = (&file, named)
+        && file.is_relative()
+    {
+        let text = "relative to whichever directory Outpost is started in";
+        settings.warn(&named, text);
+    }
+    Some(AuditLog { file })
+}
+
+/// Whether this is one of ZooKeeper's own classes; that of 3.6 and 3.7 had another name.
+fn is_audit_logger(class: &str) -> bool {
+    matches!(
+        class.rsplit('.').next(),
+        Some("Slf4jAuditLogger" | "Log4jAuditLogger")
+    )
 }
 
 /// Under which names metrics are told, and whether a virtual machine is spoken of.

@@ -1,0 +1,281 @@
+//! The audit log (`audit.enable`): who has changed what, in ZooKeeper's form.
+//!
+//! Told are the writes of clients of this server, each when its end is known, and the ephemerals that go with a
+//! session, of whichever server: as on a Java observer. A write whose end cannot be known (P5) is told with
+//! `result=invoked`.
+//!
+//! What a write asks for is kept here from the moment at which it is handed to the link: its client may be gone when
+//! the answer comes, and is told of all the same. Lines go to the process's log, as target `audit`, or to a file of
+//! their own; either way they wait in a bounded buffer, and nobody waits for them.
+
+mod asked;
+mod file;
+mod line;
+mod user;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use bstr::BString;
+use dashmap::DashMap;
+use outpost_forward::{Attachment, Origin, Pending};
+use outpost_mirror::Applied;
+use outpost_wire::{Id, OpCode, SessionId, Xid};
+
+pub(crate) use asked::Asked;
+
+use crate::config::AuditLog;
+use crate::limits::AUDIT_BYTES_MAX;
+use crate::logs::lines::{Lines, Writing};
+use crate::serve::auth::address_id;
+use file::OpenFile;
+use line::{Line, Outcome};
+
+/// Where lines of the audit log go in the process's log.
+const TARGET: &str = "audit";
+
+/// The file of the audit log cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct NoAuditFile {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Writes the file of the audit log. At its drop, what waits is still written, within two seconds.
+pub type AuditFile = Writing;
+
+/// The audit log where one is to be kept, with what writes its file if it has one of its own.
+///
+/// # Errors
+/// When the file cannot be made or written.
+pub fn open(
+    config: Option<&AuditLog>,
+) -> Result<(Option<Arc<Audit>>, Option<AuditFile>), NoAuditFile> {
+    let Some(AuditLog { file }) = config else {
+        return Ok((None, None));
+    };
+    let (audit, file) = match file {
+        Some(path) => {
+            let (audit, file) = Audit::in_file(path)?;
+            (audit, Some(file))
+        }
+        None => (Audit::new(None), None),
+    };
+    Ok((Some(Arc::new(audit)), file))
+}
+
+/// The audit log.
+pub struct Audit {
+    /// The user who has started this process.
+    user: String,
+    /// A file of its own; without one lines go to the process's log.
+    file: Option<Lines>,
+    told: AtomicU64,
+    /// Writes on their way to the leader, those of one connection in the order in which they were sent. As many as the
+    /// link takes in.
+    on_their_way: DashMap<Origin, VecDeque<OnItsWay>>,
+}
+
+struct OnItsWay {
+    xid: Xid,
+    op: OpCode,
+    attachment: Attachment,
+    who: Who,
+    asked: Asked,
+}
+
+/// Who asks, at the moment of asking.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// The session.
+    pub session: SessionId,
+    /// All identities of the connection.
+    pub ids: Arc<[Id]>,
+    /// Where it comes from.
+    pub address: IpAddr,
+}
+
+impl Who {
+    /// What begins each of its lines.
+    fn begin(&self) -> Line {
+        Line::default()
+            .field("session", self.session.to_string())
+            .maybe("user", line::users(&self.ids))
+            .field("ip", address_id(self.address).id)
+    }
+}
+
+impl Audit {
+    /// In a file of its own, which is added to.
+    fn in_file(path: &Path) -> Result<(Audit, AuditFile), NoAuditFile> {
+        let file = OpenFile::open(path).map_err(|source| NoAuditFile {
+            path: path.to_owned(),
+            source,
+        })?;
+        let user = user::of_this_process();
+        let gap = move |lost: u64| {
+            let line = Line::default()
+                .field("user", &user)
+                .field("operation", "auditLinesLost")
+                .field("lines", lost.to_string());
+            let text = line.result(Outcome::Failure);
+            file::line(SystemTime::now(), &text, Outcome::Failure)
+        };
+        let gap = Some(Box::new(gap) as _);
+        let (lines, writing) = Lines::start("audit", AUDIT_BYTES_MAX, Box::new(file), gap);
+        Ok((Audit::new(Some(lines)), writing))
+    }
+
+    fn new(file: Option<Lines>) -> Audit {
+        Audit {
+            user: user::of_this_process(),
+            file,
+            told: AtomicU64::new(0),
+            on_their_way: DashMap::new(),
+        }
+    }
+
+    /// This process has come up.
+    pub fn started(&self) {
+        self.tell(self.own("serverStart"), Outcome::Success);
+    }
+
+    /// This process could not come up.
+    pub fn not_started(&self) {
+        self.tell(self.own("serverStart"), Outcome::Failure);
+    }
+
+    /// This process is about to end.
+    pub fn stopping(&self) {
+        self.tell(self.own("serverStop"), Outcome::Invoked);
+    }
+
+    /// Begins the file anew: it may have been moved away.
+    pub fn reopen(&self) {
+        if let Some(file) = &self.file {
+            file.reopen();
+        }
+    }
+
+    /// Lines told so far.
+    pub fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// Lines that could not be written to the file.
+    pub fn lost(&self) -> u64 {
+        self.file.as_ref().map_or(0, Lines::lost)
+    }
+
+    /// Writes whose end is waited for.
+    pub fn on_their_way(&self) -> usize {
+        self.on_their_way.iter().map(|line| line.len()).sum()
+    }
+
+    /// A request was refused here.
+    pub(crate) fn refused(&self, who: &Who, asked: &Asked) {
+        asked.ended(Outcome::Failure, &who.begin(), &mut |line, outcome| {
+            self.tell(line, outcome);
+        });
+    }
+
+    /// A request is about to be handed to the link: its answer may come before the next instruction is executed.
+    pub(crate) fn forwards(
+        &self,
+        pending: &Pending,
+        attachment: Attachment,
+        who: Who,
+        asked: Asked,
+    ) {
+        let on_its_way = OnItsWay {
+            xid: pending.cxid,
+            op: pending.op,
+            attachment,
+            who,
+            asked,
+        };
+        let mut line = self.on_their_way.entry(pending.origin).or_default();
+        line.push_back(on_its_way);
+    }
+
+    /// The leader has answered a request.
+    pub(crate) fn answered(&self, pending: &Pending, applied: &Applied) {
+        if let Some(OnItsWay { who, asked, .. }) = self.take(pending) {
+            let mut tell = |line, outcome| self.tell(line, outcome);
+            asked.answered(applied, &who.begin(), &mut tell);
+        }
+    }
+
+    /// What has become of a request cannot be known.
+    pub(crate) fn unknown(&self, pending: &Pending) {
+        if let Some(OnItsWay { who, asked, .. }) = self.take(pending) {
+            let mut tell = |line, outcome| self.tell(line, outcome);
+            asked.ended(Outcome::Invoked, &who.begin(), &mut tell);
+        }
+    }
+
+    /// A request has not been forwarded, and nothing has come of it.
+    pub(crate) fn not_forwarded(&self, pending: &Pending) {
+        self.take(pending);
+    }
+
+    /// A new attachment: what was made under those before the last was never forwarded.
+    pub(crate) fn attached(&self, attachment: Attachment) {
+        self.on_their_way.retain(|_, line| {
+            line.retain(|one| one.attachment.0 + 1 >= attachment.0);
+            !line.is_empty()
+        });
+    }
+
+    /// A session has ended and its ephemerals with it; of each whether it was there.
+    pub(crate) fn ephemerals_deleted(&self, session: SessionId, paths: &[(BString, bool)]) {
+        for (path, there) in paths {
+            let line = Line::default()
+                .field("session", session.to_string())
+                .field("user", &self.user)
+                .field("operation", "ephemeralZNodeDeletionOnSessionCloseOrExpire")
+                .field("znode", path);
+            let outcome = match there {
+                true => Outcome::Success,
+                false => Outcome::Failure,
+            };
+            self.tell(line, outcome);
+        }
+    }
+
+    /// Mostly the first of its connection, whose requests are answered in order.
+    fn take(&self, pending: &Pending) -> Option<OnItsWay> {
+        let mut line = self.on_their_way.get_mut(&pending.origin)?;
+        let is_it = |one: &OnItsWay| one.xid == pending.cxid && one.op == pending.op;
+        let place = line.iter().position(is_it)?;
+        let found = line.remove(place);
+        let is_empty = line.is_empty();
+        drop(line);
+        if is_empty {
+            self.on_their_way
+                .remove_if(&pending.origin, |_, line| line.is_empty());
+        }
+        found
+    }
+
+    fn own(&self, operation: &str) -> Line {
+        Line::default()
+            .field("user", &self.user)
+            .field("operation", operation)
+    }
+
+    fn tell(&self, line: Line, outcome: Outcome) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+        let text = line.result(outcome);
+        match &self.file {
+            Some(file) => file.push(&file::line(SystemTime::now(), &text, outcome)),
+            None => tracing::info!(target: TARGET, "{text}"),
+        }
+    }
+}
