@@ -1,6 +1,9 @@
 //! The Kubernetes manifests: rendered by Kustomize, held against the schemas of Kubernetes, and against what the
 //! process and the image do.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use outpost::config::Config;
@@ -9,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::docker::instructions;
 use crate::tools::{
-    deploy, documents, kustomize, python_script, python_tool, run, said, succeeds, text,
+    deploy, documents, kustomize, prometheus_operator, python_script, python_tool, run, said,
+    succeeds, text,
 };
 
 const OVERLAY: &str = "kubernetes/overlays/region-a";
@@ -28,13 +32,24 @@ fn rendered() -> Vec<Value> {
         validate.args(["--strict", "-k", release]).arg(&file);
         let said = succeeds(&mut validate, "");
         for line in said.lines().filter(|line| line.starts_with("WARN")) {
-            // The operator's own kinds are in no release.
+            // The operator's own kinds are in no release: see below.
             assert!(line.contains("monitoring.coreos.com/v1"), "{line}");
         }
     }
+    let kinds = succeeds(&mut custom_resources(&file), "");
+    let kinds: BTreeSet<&str> = kinds.lines().collect();
+    assert_eq!(kinds, BTreeSet::from(["PrometheusRule", "ServiceMonitor"]));
     let output = run(python_script("documents.py").arg(&file), "");
     assert!(output.status.success(), "{}", said(&output));
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What holds the operator's kinds in a file against their definitions.
+fn custom_resources(file: &Path) -> Command {
+    let mut command = python_script("custom_resources.py");
+    command.arg(file).arg("monitoring.coreos.com");
+    command.args(prometheus_operator());
+    command
 }
 
 /// The one object of a kind with a name that starts so.
@@ -105,6 +120,61 @@ fn what_is_rendered_is_valid_and_its_parts_find_each_other() {
         if object["kind"] != "Namespace" {
             assert_eq!(object["metadata"]["namespace"], "outpost-region-a");
         }
+    }
+}
+
+#[test]
+fn mistakes_in_the_operator_s_kinds_are_noticed() {
+    let dir = RunDir::new("custom-resources");
+    let file = dir.path().join("resources.yaml");
+    let components = "deploy/kubernetes/components/monitoring";
+    for (name, right, wrong, expected) in [
+        (
+            "servicemonitor",
+            "endpoints:",
+            "endpoint:",
+            "'endpoint' was unexpected",
+        ),
+        (
+            "servicemonitor",
+            "interval: 5s",
+            "interval: 5 seconds",
+            "does not match",
+        ),
+        (
+            "servicemonitor",
+            "    - port: metrics",
+            "    - port: [metrics]",
+            "is not of type",
+        ),
+        (
+            "prometheusrule",
+            "expr: outpost_ready == 0",
+            "exprs: outpost_ready == 0",
+            "'exprs' was unexpected",
+        ),
+        (
+            "prometheusrule",
+            "for: 1m",
+            "for: a while",
+            "does not match",
+        ),
+        (
+            "prometheusrule",
+            "kind: PrometheusRule",
+            "kind: Rule",
+            "no definition of",
+        ),
+    ] {
+        let resource = text(&format!("{components}/{name}.yaml"));
+        assert!(resource.contains(right), "{name} without {right}");
+        std::fs::write(&file, resource.replacen(right, wrong, 1)).unwrap();
+        let output = run(&mut custom_resources(&file), "");
+        let said = said(&output);
+        assert!(
+            !output.status.success() && said.contains(expected),
+            "{wrong}: {said}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Programs of others, and the files they are shown.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use outpost_tests::jars;
@@ -62,6 +62,8 @@ pub(crate) fn python_tool(name: &str) -> Command {
     let requirements = source_dir().join("deploy/requirements.txt");
     let venv = target_dir().join("clients").join("deploy");
     std::fs::create_dir_all(&venv).unwrap();
+    // Its programs name it by its path, which must be good for whoever comes later.
+    let venv = venv.canonicalize().unwrap();
     jars::once(&venv, std::slice::from_ref(&requirements), || {
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(&venv), "");
         let mut pip = Command::new(venv.join("bin/pip"));
@@ -100,4 +102,32 @@ pub(crate) fn kustomize() -> Command {
         succeeds(&mut go, "");
     });
     Command::new(dir.join("kustomize"))
+}
+
+/// The definitions of the Prometheus operator's kinds, from its Go module.
+pub(crate) fn prometheus_operator() -> Vec<PathBuf> {
+    let dir = target_dir().join("clients").join("prometheus-operator");
+    let version = source_dir().join("deploy/prometheus-operator-version.txt");
+    std::fs::create_dir_all(&dir).unwrap();
+    let files = ["servicemonitors", "prometheusrules"]
+        .map(|kind| format!("monitoring.coreos.com_{kind}.yaml"));
+    jars::once(&dir, std::slice::from_ref(&version), || {
+        let version = text("tests/deploy/prometheus-operator-version.txt");
+        let module = format!(
+            "github.com/prometheus-operator/prometheus-operator@{}",
+            version.trim()
+        );
+        let mut go = Command::new("go");
+        // Of what the module itself needs nothing is fetched.
+        let output = run(go.args(["mod", "download", "-json", &module]), "");
+        assert!(output.status.success(), "{}", said(&output));
+        let downloaded: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let module = Path::new(downloaded["Dir"].as_str().unwrap());
+        for file in &files {
+            let definition = module.join("example/prometheus-operator-crd").join(file);
+            std::fs::copy(&definition, dir.join(file))
+                .unwrap_or_else(|error| panic!("{}: {error}", definition.display()));
+        }
+    });
+    files.iter().map(|file| dir.join(file)).collect()
 }
