@@ -237,12 +237,12 @@ fn p6_nothing_is_left_of_fifty_links_that_were_lost_with_writes_in_flight() {
 }
 
 /// A client whose kernel has hardly any room for what it does not read.
-struct Deaf {
+pub(crate) struct Deaf {
     stream: TcpStream,
 }
 
 impl Deaf {
-    fn connect(site: &Site, observer: &Observer) -> Deaf {
+    pub(crate) fn connect(site: &Site, observer: &Observer) -> Deaf {
         let stream = site.runtime.block_on(async {
             let socket = TcpSocket::new_v4().expect("a socket");
             socket.set_recv_buffer_size(4 << 10).expect("set");
@@ -265,7 +265,7 @@ impl Deaf {
         deaf
     }
 
-    fn send<'r>(&mut self, op: OpCode, record: &impl Record<'r>) {
+    pub(crate) fn send<'r>(&mut self, op: OpCode, record: &impl Record<'r>) {
         let header = RequestHeader {
             xid: Xid(1),
             op: op.code(),

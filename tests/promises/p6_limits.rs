@@ -12,7 +12,7 @@ use outpost_wire::OpCode;
 use outpost_wire::Zxid;
 use outpost_wire::proto::{GetDataRequest, SetDataRequest};
 
-use crate::p6_bounds::wait_until_nothing_is_held;
+use crate::p6_bounds::{Deaf, wait_until_nothing_is_held};
 use crate::stage::{LIMIT, Observer, Site, until};
 
 impl Observer {
@@ -113,5 +113,41 @@ fn p6_reads_between_two_writes_are_answered_only_up_to_the_bound_on_what_is_unre
     );
     assert_eq!(observer.met(Limit::Outbox), 1.0);
     drop(client);
+    wait_until_nothing_is_held(&observer);
+}
+
+#[test]
+fn p6_when_all_together_leave_too_much_unread_somebody_is_cut_who_leaves_much_and_others_are_served()
+ {
+    const TOTAL: usize = 2_500_000;
+    let site = Site::new();
+    let observer = site.observer_with(&[
+        "jute.maxbuffer=600000",
+        "outpost.outboxBytes=2000000",
+        &format!("outpost.outboxBytesTotal={TOTAL}"),
+    ]);
+    observer.wait_for(site.write("/large", &vec![b'x'; 500_000]));
+    let mut reader = observer.client();
+    // Each is sent more than a megabyte beyond what the system keeps for it, so that three are too many.
+    let deaf: Vec<Deaf> = std::iter::repeat_with(|| {
+        let mut deaf = Deaf::connect(&site, &observer);
+        (0..40).for_each(|_| deaf.send(OpCode::GetData, &get("/large")));
+        deaf
+    })
+    .take(3)
+    .collect();
+    until("one of them to be cut off", LIMIT, || {
+        (observer.closed(Cause::UnreadMost) > 0).then_some(())
+    });
+    until("no more than that to be unread", LIMIT, || {
+        let clients = observer.service.clients.all();
+        let unread: usize = clients.iter().map(|client| client.share.bytes()).sum();
+        (unread <= TOTAL).then_some(())
+    });
+    assert!(observer.met(Limit::OutboxTotal) >= 1.0);
+    let (data, _) = reader.get_data(b"/large", false).expect("served as ever");
+    assert_eq!(data.map(|data| data.len()), Some(500_000));
+    reader.close().expect("served");
+    drop(deaf);
     wait_until_nothing_is_held(&observer);
 }

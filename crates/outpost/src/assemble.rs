@@ -18,9 +18,9 @@ use crate::descriptors;
 use crate::limits;
 use crate::liveness::Liveness;
 use crate::readiness::Readiness;
-use crate::report::Facts;
+use crate::report::{Facts, process};
 use crate::serve::auth::AuthRules;
-use crate::serve::clients::Clients;
+use crate::serve::clients::{ClientLimits, Clients};
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
 use crate::serve::outstanding::Outstanding;
 use crate::serve::read_only::ReadOnlyMode;
@@ -90,7 +90,7 @@ pub fn assemble(
     }));
     let clients = Clients::new(
         acl_rules(config),
-        config.clients.outbox_bytes_max,
+        client_limits(config),
         Arc::clone(&local_sessions),
         Arc::clone(&stats),
         ReadOnlyMode::new(config.read_only_mode),
@@ -130,6 +130,19 @@ pub fn assemble(
         service,
         link: link_life,
         apply,
+    }
+}
+
+/// What is not configured depends on the memory that the process may use.
+fn client_limits(config: &Config) -> ClientLimits {
+    let clients = &config.clients;
+    let memory = process::memory_limit().and_then(|bytes| usize::try_from(bytes).ok());
+    let memory = memory.unwrap_or(limits::MEMORY_UNKNOWN);
+    ClientLimits {
+        outbox_bytes_max: clients.outbox_bytes_max,
+        outbox_bytes_total_max: clients
+            .outbox_bytes_total_max
+            .unwrap_or((memory / 4).max(clients.outbox_bytes_max)),
     }
 }
 

@@ -6,6 +6,9 @@
 /// Unread bytes above which no further request of that client is served until it has read: waits.
 pub const OUTBOX_BYTES_PAUSE: usize = 1 << 20;
 
+/// Memory that the process may use where the system does not say, in bytes. What all clients may hold is a part of it.
+pub const MEMORY_UNKNOWN: usize = 1 << 30;
+
 /// Requests of one session that may stand in its pipeline, behind or as a forwarded write: waits.
 pub const PIPELINE_REQUESTS_MAX: usize = 1_000;
 

@@ -30,11 +30,13 @@ pub enum Limit {
     Outstanding,
     /// Bytes that one client leaves unread.
     Outbox,
+    /// Bytes that all clients leave unread.
+    OutboxTotal,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 9] = [
+    pub const ALL: [Limit; 10] = [
         Limit::ConnectionsPerAddress,
         Limit::Connections,
         Limit::Descriptors,
@@ -44,6 +46,7 @@ impl Limit {
         Limit::LargeRequests,
         Limit::Outstanding,
         Limit::Outbox,
+        Limit::OutboxTotal,
     ];
 
     /// A short name for metrics and logs, one for each.
@@ -58,6 +61,7 @@ impl Limit {
             Limit::LargeRequests => "large_requests",
             Limit::Outstanding => "outstanding_requests",
             Limit::Outbox => "outbox",
+            Limit::OutboxTotal => "outbox_total",
         }
     }
 
@@ -89,6 +93,9 @@ impl Limit {
                 "a client waits: more than globalOutstandingLimit requests are in work"
             }
             Limit::Outbox => "a client was cut off: it left more than outpost.outboxBytes unread",
+            Limit::OutboxTotal => {
+                "a client was cut off: all together left more than outpost.outboxBytesTotal unread, and it left most"
+            }
         }
     }
 }

@@ -200,6 +200,9 @@ pub struct Clients {
     pub frame_bytes_max: usize,
     /// `outpost.outboxBytes`: bytes a client may leave unread before it is cut off. More than a frame.
     pub outbox_bytes_max: usize,
+    /// `outpost.outboxBytesTotal`: bytes all clients may leave unread before the one that leaves most is cut off;
+    /// `None`: a quarter of the memory there is.
+    pub outbox_bytes_total_max: Option<usize>,
     /// `nio.sessionlessCnxnTimeout`: how long a connection may stay without asking for a session.
     pub sessionless_timeout: Duration,
     /// `globalOutstandingLimit`: requests in work, over all clients, above which connections that have some

@@ -314,6 +314,12 @@ impl Settings {
         value.and_then(|n| usize::try_from(n).ok())
     }
 
+    /// A number of `unit` that is at least 1, however large.
+    pub(super) fn amount(&mut self, key: &'static str, unit: &str) -> Option<usize> {
+        let value = self.whole(key, 1..=i64::MAX, unit);
+        value.and_then(|n| usize::try_from(n).ok())
+    }
+
     /// Milliseconds, at least `min`.
     pub(super) fn millis(&mut self, key: &'static str, min: i64) -> Option<Duration> {
         let value = self.whole(key, min..=INT_MAX, "milliseconds");

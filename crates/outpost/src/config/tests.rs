@@ -389,6 +389,10 @@ fn values_that_contradict_each_other_or_cannot_be_kept_are_complained_of() {
             "zoo.cfg:6: outpost.outboxBytes=1000: must be at least 2097151 with jute.maxbuffer=1048575",
         ),
         (
+            "outpost.outboxBytes=3000000\noutpost.outboxBytesTotal=2999999",
+            "zoo.cfg:7: outpost.outboxBytesTotal=2999999: must be at least outpost.outboxBytes, which is 3000000",
+        ),
+        (
             "outpost.workers=0",
             "zoo.cfg:6: outpost.workers=0: must be between 1 and 1024 threads",
         ),

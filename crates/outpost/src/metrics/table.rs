@@ -659,7 +659,7 @@ pub static METRICS: &[Metric] = &[
     counter(
         "outpost_clients_closed_total",
         "clients",
-        "Client connections that this server ended of its own accord, by `cause`. When a link was lost: `lease` the leader could have expired the session, `hold` the hold was over, `unknown_fate` of a write, `expired` the session was gone, `moved` it lives elsewhere, `left` the client was silent for so long that it may have gone elsewhere, `back_in_time` the leader has lost what clients have seen, `diverged` the mirror differed from the leader's tree. At any time: `replaced` the session came back on another connection here, `refused` the leader did not make it, `unread` what was sent, `out_of_order` an answer of the leader, `shutting_down`, `read_write` it was served read-only and the link is back.",
+        "Client connections that this server ended of its own accord, by `cause`. When a link was lost: `lease` the leader could have expired the session, `hold` the hold was over, `unknown_fate` of a write, `expired` the session was gone, `moved` it lives elsewhere, `left` the client was silent for so long that it may have gone elsewhere, `back_in_time` the leader has lost what clients have seen, `diverged` the mirror differed from the leader's tree. At any time: `replaced` the session came back on another connection here, `refused` the leader did not make it, `unread` what was sent, `out_of_order` an answer of the leader, `shutting_down`, `read_write` it was served read-only and the link is back, `unread_most` all clients left too much unread and it left most.",
         |p| Value::Set("cause", labelled(p.stats.closed().0)),
     ),
     counter(

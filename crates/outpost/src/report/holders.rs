@@ -15,7 +15,7 @@ pub(super) fn holders(service: &Service) -> Vec<(&'static str, u64)> {
     let (mut connections, mut outboxes) = (0, 0);
     for client in service.clients.all() {
         connections += CONNECTION + size_of::<Client>();
-        outboxes += client.state().out.capacity();
+        outboxes += client.state().out.capacity() + client.unsent();
     }
     let waiting = service
         .link

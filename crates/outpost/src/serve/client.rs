@@ -15,6 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::serve::auth::address_id;
+use crate::serve::outboxes::Share;
 use crate::serve::pipeline::Pipeline;
 use crate::serve::sasl::Login;
 use crate::serve::validate::EphemeralBudget;
@@ -52,6 +53,8 @@ pub struct Client {
     draining: AtomicBool,
     /// Bytes taken out of the outbox that are being written.
     unsent: AtomicUsize,
+    /// Its part of what all clients leave unread.
+    pub share: Share,
     /// Already among those to be woken after the batch.
     given: AtomicBool,
     state: Mutex<ClientState>,
@@ -99,11 +102,13 @@ pub enum Cause {
     ShuttingDown,
     /// It was served read-only, and the link is back.
     ReadWrite,
+    /// All clients leave too much unread, and it leaves most.
+    UnreadMost,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 14] = [
+    pub const ALL: [Cause; 15] = [
         Cause::Hold,
         Cause::Lease,
         Cause::UnknownFate,
@@ -118,6 +123,7 @@ impl Cause {
         Cause::OutOfOrder,
         Cause::ShuttingDown,
         Cause::ReadWrite,
+        Cause::UnreadMost,
     ];
 
     /// A short name for metrics, one for each variant.
@@ -137,6 +143,7 @@ impl Cause {
             Cause::OutOfOrder => "out_of_order",
             Cause::ShuttingDown => "shutting_down",
             Cause::ReadWrite => "read_write",
+            Cause::UnreadMost => "unread_most",
         }
     }
 }
@@ -158,6 +165,7 @@ impl fmt::Display for Cause {
             Cause::OutOfOrder => "an answer of the leader came out of order",
             Cause::ShuttingDown => "the server is shutting down",
             Cause::ReadWrite => "it was served read-only, which is over",
+            Cause::UnreadMost => "all clients leave too much unread, and it leaves most",
         })
     }
 }
@@ -315,6 +323,7 @@ impl Client {
             cut: AtomicU8::new(0),
             draining: AtomicBool::new(false),
             unsent: AtomicUsize::new(0),
+            share: Share::default(),
             given: AtomicBool::new(false),
             state: Mutex::new(ClientState {
                 out: Vec::new(),

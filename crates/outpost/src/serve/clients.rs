@@ -18,6 +18,7 @@ use crate::reached::Limit;
 use crate::serve::client::{Cause, Client, ClientState, Phase, Port};
 use crate::serve::leases::Leases;
 use crate::serve::local_sessions::LocalSessions;
+use crate::serve::outboxes::Outboxes;
 use crate::serve::pipeline::Local;
 use crate::serve::read::{Reading, write_synced};
 use crate::serve::read_only::{Mode, ReadOnlyMode};
@@ -43,17 +44,27 @@ pub struct Clients {
     given: Mutex<Vec<Arc<Client>>>,
     rules: AclRules,
     outbox_bytes_max: usize,
+    outboxes: Outboxes,
     local: Arc<LocalSessions>,
     stats: Arc<Stats>,
     read_only: ReadOnlyMode,
     audit: Option<Arc<Audit>>,
 }
 
+/// What a client may hold here.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientLimits {
+    /// Bytes it may leave unread; above that it is cut off.
+    pub outbox_bytes_max: usize,
+    /// Bytes all clients together may leave unread; above that whoever leaves most is cut off.
+    pub outbox_bytes_total_max: usize,
+}
+
 impl Clients {
-    /// Nobody yet. A client that leaves more than `outbox_bytes_max` bytes unread is cut off.
+    /// Nobody yet.
     pub fn new(
         rules: AclRules,
-        outbox_bytes_max: usize,
+        limits: ClientLimits,
         local: Arc<LocalSessions>,
         stats: Arc<Stats>,
         read_only: ReadOnlyMode,
@@ -69,7 +80,8 @@ impl Clients {
             leases: Leases::default(),
             given: Mutex::new(Vec::new()),
             rules,
-            outbox_bytes_max,
+            outbox_bytes_max: limits.outbox_bytes_max,
+            outboxes: Outboxes::new(limits.outbox_bytes_total_max),
             local,
             stats,
             read_only,
@@ -99,6 +111,7 @@ impl Clients {
 
     /// Forgets a connection that has ended. Its session lives on.
     pub fn forget(&self, client: &Client) {
+        self.outboxes.release(&client.share);
         self.by_origin.remove(&client.origin);
         self.by_session
             .remove_if(&client.session(), |_, other| other.origin == client.origin);
@@ -207,7 +220,7 @@ impl Clients {
         if client.is_cut() {
             return;
         }
-        {
+        let unread = {
             let mut state = client.state();
             what(&mut state);
             if self.is_over(client, &state) {
@@ -216,10 +229,37 @@ impl Clients {
                 self.stats.outbox_overflows.fetch_add(1, Ordering::Relaxed);
                 self.stats.reached.note(Limit::Outbox, client.peer);
                 client.cut(Cause::Unread);
+                0
+            } else {
+                client.unsent() + state.out.len()
             }
-        }
+        };
+        self.note_unread(client, unread);
         if client.note_given() {
             self.given.lock().push(Arc::clone(client));
+        }
+    }
+
+    /// A client leaves so many bytes unread now. Not to be called with anybody's state locked.
+    pub fn note_unread(&self, client: &Client, bytes: usize) {
+        let bytes = if client.is_cut() { 0 } else { bytes };
+        if self.outboxes.note(&client.share, bytes) {
+            self.cut_the_largest();
+        }
+    }
+
+    /// Cuts off whoever leaves most unread, until the sum over all clients is no longer too much.
+    fn cut_the_largest(&self) {
+        while self.outboxes.are_over() {
+            let held = self.by_origin.iter().map(|entry| Arc::clone(&entry));
+            let held = held.filter(|client| client.share.bytes() > 0);
+            let Some(largest) = held.max_by_key(|client| client.share.bytes()) else {
+                return;
+            };
+            // What it holds is as good as free: its own thread sees to that at once.
+            self.outboxes.release(&largest.share);
+            self.stats.reached.note(Limit::OutboxTotal, largest.peer);
+            largest.cut(Cause::UnreadMost);
         }
     }
 
@@ -581,7 +621,11 @@ mod tests {
         let local = Arc::new(LocalSessions::new(LocalSessionRules::default()));
         let stats = Arc::new(Stats::new(1));
         let read_only = ReadOnlyMode::new(true);
-        Clients::new(AclRules::default(), 1 << 20, local, stats, read_only)
+        let limits = ClientLimits {
+            outbox_bytes_max: 1 << 20,
+            outbox_bytes_total_max: 3 << 20,
+        };
+        Clients::new(AclRules::default(), limits, local, stats, read_only)
     }
 
     fn mode(clients: &Clients) -> Mode {
@@ -617,5 +661,30 @@ mod tests {
             assert_eq!(mode(&clients), Mode::ReadOnly, "{why:?}");
             clients.forget(&reader);
         }
+    }
+
+    #[test]
+    fn p6_when_all_leave_too_much_unread_those_are_cut_who_leave_most_and_nothing_is_kept_of_them()
+    {
+        let clients = clients();
+        let several: Vec<_> = (0..5u16)
+            .map(|port| clients.admit(SocketAddr::from(([127, 0, 0, 1], port))))
+            .collect();
+        let is_cut = |index: usize| several[index].is_cut();
+        for (client, bytes) in several.iter().zip([900 << 10, 1000 << 10, 800 << 10, 100]) {
+            clients.give(client, |state| state.out.resize(bytes, 0));
+        }
+        assert!((0..5).all(|index| !is_cut(index)), "it is not too much yet");
+        clients.give(&several[4], |state| state.out.resize(700 << 10, 0));
+        let cut: Vec<usize> = (0..5).filter(|index| is_cut(*index)).collect();
+        assert_eq!(cut, [1], "the largest, and no other");
+        assert_eq!(several[1].cut_cause(), Some(Cause::UnreadMost));
+        // Whoever is cut counts no longer, whatever it was on the way to be given.
+        clients.give(&several[1], |state| state.out.resize(1, 0));
+        clients.note_unread(&several[1], 1000 << 10);
+        assert!(!clients.outboxes.are_over());
+        several.iter().for_each(|client| clients.forget(client));
+        assert_eq!(clients.outboxes.bytes(), 0);
+        assert_eq!(clients.stats.reached.times(Limit::OutboxTotal), 1);
     }
 }

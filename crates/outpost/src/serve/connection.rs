@@ -129,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let turn = self.turn()?;
             self.channel.write_now(&self.worker).await?;
-            self.client.note_unsent(self.channel.unsent.len());
+            self.note_written();
             if turn.ends && self.channel.is_drained() {
                 return Ok(());
             }
@@ -170,6 +170,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         Ok(())
+    }
+
+    /// The stream has taken some of what was on its way.
+    fn note_written(&self) {
+        let client = &self.client;
+        client.note_unsent(self.channel.unsent.len());
+        if client.share.bytes() > 0 {
+            let unread = client.unsent() + client.state().out.len();
+            self.service.clients.note_unread(client, unread);
+        }
     }
 
     /// Serves what is in the read buffer and takes what is in the outbox.
@@ -259,7 +269,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 .local_sessions
                 .left(session, self.client.heard());
         }
-        self.client.state().pipeline.clear();
+        {
+            let mut state = self.client.state();
+            state.pipeline.clear();
+            state.out = Vec::new();
+        }
         // Under the tree's guard, so that no watch of this turn is left behind it.
         let guard = self.service.mirror.read();
         guard.watches().remove_watcher(self.client.watcher());

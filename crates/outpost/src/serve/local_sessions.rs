@@ -138,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::serve::client::Client;
+    use crate::serve::clients::ClientLimits;
     use crate::serve::read_only::ReadOnlyMode;
     use crate::stats::Stats;
 
@@ -155,7 +156,10 @@ mod tests {
             let stats = Arc::new(Stats::new(1));
             let clients = Clients::new(
                 AclRules::default(),
-                1 << 20,
+                ClientLimits {
+                    outbox_bytes_max: 1 << 20,
+                    outbox_bytes_total_max: 1 << 30,
+                },
                 Arc::clone(&sessions),
                 stats,
                 ReadOnlyMode::new(false),

@@ -9,6 +9,7 @@ pub mod greeting;
 pub mod handshake;
 pub mod leases;
 pub mod local_sessions;
+pub mod outboxes;
 pub mod outstanding;
 pub mod pipeline;
 pub mod read;

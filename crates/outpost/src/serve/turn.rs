@@ -66,7 +66,7 @@ pub(crate) fn take(
     let began = clock::now();
     let mut turn = Turn::default();
     let mut done = Done::default();
-    {
+    let unread = {
         let guard = service.mirror.read();
         // Under the guard: whoever is cut before another tree takes the place of this one never sees the other, and
         // the guard may have been waited for.
@@ -104,7 +104,9 @@ pub(crate) fn take(
             state.figures.bytes_sent += unsent.len() as u64;
         }
         done.note(&mut state, began, view.tree.last_zxid());
-    }
+        unsent.len() + state.out.len()
+    };
+    service.clients.note_unread(client, unread);
     turn.consumed = done.bytes;
     let ms = u64::try_from(clock::now().saturating_duration_since(began).as_millis())
         .unwrap_or(u64::MAX);

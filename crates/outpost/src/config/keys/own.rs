@@ -10,6 +10,7 @@ pub(super) const KEYS: &[Key] = &[
     honoured("outpost.hold"),
     honoured("outpost.linkTimeout"),
     honoured("outpost.outboxBytes"),
+    honoured("outpost.outboxBytesTotal"),
     honoured("outpost.maxWritesInFlight"),
     honoured("outpost.drainTimeout"),
     honoured("outpost.metricsNames"),

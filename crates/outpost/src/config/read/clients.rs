@@ -21,6 +21,7 @@ pub(super) fn clients(
 ) -> Clients {
     let (min_session_timeout, max_session_timeout) = session_timeouts(settings, ticks);
     let sessionless = settings.millis("nio.sessionlessCnxnTimeout", 1);
+    let outbox_bytes_max = outbox_bytes_max(settings, frame_bytes_max);
     Clients {
         doors,
         backlog: settings.limit("clientPortListenBacklog", 0, "connections"),
@@ -30,7 +31,8 @@ pub(super) fn clients(
         max_client_cnxns: settings.limit("maxClientCnxns", 60, "connections"),
         max_cnxns: settings.limit("maxCnxns", 0, "connections"),
         frame_bytes_max,
-        outbox_bytes_max: outbox_bytes_max(settings, frame_bytes_max),
+        outbox_bytes_max,
+        outbox_bytes_total_max: outbox_bytes_total_max(settings, outbox_bytes_max),
         sessionless_timeout: sessionless.unwrap_or(Duration::from_secs(10)),
         global_outstanding_limit: settings.count("globalOutstandingLimit", 1, 1000, "requests"),
         large_requests: large_requests(settings),
@@ -83,6 +85,19 @@ fn outbox_bytes_max(settings: &mut Settings, frame_bytes_max: usize) -> usize {
         settings.complain(&setting, &text);
     }
     bytes
+}
+
+/// All together may leave at least as much as one alone.
+fn outbox_bytes_total_max(settings: &mut Settings, outbox_bytes_max: usize) -> Option<usize> {
+    let bytes = settings.amount("outpost.outboxBytesTotal", "bytes")?;
+    if bytes < outbox_bytes_max
+        && let Some(setting) = settings.get("outpost.outboxBytesTotal")
+    {
+        let text =
+            format!("must be at least outpost.outboxBytes, which is {outbox_bytes_max} here");
+        settings.complain(&setting, &text);
+    }
+    Some(bytes)
 }
 
 fn large_requests(settings: &mut Settings) -> Option<LargeRequests> {
