@@ -65,6 +65,8 @@ fn the_debian_package_installs_serves_and_leaves_nothing_behind() {
         format!("OUTPOST_CLIENTPORT={}", free_port()),
         format!("OUTPOST_ADMIN_SERVERPORT={}", free_port()),
         format!("OUTPOST_METRICSPROVIDER_HTTPPORT={}", free_port()),
+        "OUTPOST_AUDIT_ENABLE=true".to_owned(),
+        "OUTPOST_AUDITFILE=/var/log/outpost/audit.log".to_owned(),
     ];
     std::fs::write(
         dir.path().join("environment"),

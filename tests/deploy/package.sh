@@ -30,6 +30,7 @@ for word; do
     case $word in
     is-active) exit 3 ;;
     is-enabled) exec /tmp/systemctl.real --root=/ is-enabled outpost.service ;;
+    reload) echo reload >>/tmp/systemctl.log && exec kill -HUP "$(cat /tmp/outpost.pid)" ;;
     start | stop | restart | daemon-reload) echo "$word" >>/tmp/systemctl.log && exit ;;
     esac
 done
@@ -64,6 +65,8 @@ set -a
 . /etc/outpost/environment
 set +a
 as_outpost="setpriv --reuid outpost --regid outpost --clear-groups --no-new-privs"
+# As the unit does.
+install -d -m 750 -o outpost -g outpost /var/log/outpost
 says "the check is content" $as_outpost outpost check /etc/outpost/zoo.cfg
 
 echo "== started as the unit does"
@@ -78,8 +81,23 @@ until outpost health /etc/outpost/zoo.cfg >/dev/null; do
     sleep 0.1
 done
 says "it runs as its user" test "$(ps -o user= -p "$pid")" = outpost
+
+echo "== its audit log moved away by logrotate"
+echo "$pid" >/tmp/outpost.pid
+audit=/var/log/outpost/audit.log
+says "its start is told of" grep -q "operation=serverStart" $audit
+logrotate --force --state /tmp/logrotate.state /etc/logrotate.d/outpost >/tmp/said 2>&1 || { cat /tmp/said; exit 1; }
+says "the service is told" test "$(asked_of_systemd)" = reload
+tries=0
+until [ -e $audit ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 300 ] || { ls -l /var/log/outpost; exit 1; }
+    sleep 0.1
+done
 kill -TERM "$pid"
 says "it drains" wait "$pid"
+says "what came before was moved" grep -q "operation=serverStart" $audit.1
+says "what came later is in the new file" grep -q "operation=serverStop" $audit
 
 echo "== installed anew over it"
 dpkg -i /run/shared/outpost.deb >/tmp/said 2>&1
