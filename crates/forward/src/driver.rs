@@ -25,7 +25,8 @@ use crate::link::{Forward, Request, Requests, Shared};
 use crate::lost::Lost;
 use crate::network::{LinkStream, Network};
 use crate::owners::Owners;
-use crate::status::{LinkState, Master};
+use crate::progress::{Arriving, Progress, Received, Told};
+use crate::status::{LinkState, LinkStatus, Master};
 use crate::writes::{Owner, Pending, Revalidation};
 
 /// How much is read from the socket at once.
@@ -221,6 +222,7 @@ impl Wire {
         }));
         self.owners.must_claim = self.learner.epoch() == known_epoch;
         let ended = self.exchange(began, upward, requests).await;
+        status.set_arriving(None);
         requests.give_back(self.owners.take_waiting());
         status.keep_recording(self.learner.recording());
         match ended {
@@ -240,10 +242,16 @@ impl Wire {
         // What came together with the answer to OBSERVERINFO: all of the synchronisation, from a master of 3.3.
         self.take_events(upward).await?;
         let mut written = 0;
-        let mut progress = Progress::new(began);
+        let mut progress = Progress::new(&upward.mirror.read());
+        let mut synchronized = false;
         let mut looked = false;
         loop {
-            if progress.show(self, shared) {
+            let told = progress.note(clock::now(), self.learner.snapshot_received());
+            show(told, progress.arriving(), &shared.status);
+            if !synchronized && self.learner.is_following() {
+                synchronized = true;
+                let took = clock::now().saturating_duration_since(began);
+                shared.status.note_synchronized(took);
                 self.resume(upward);
             }
             if written == self.output.len() {
@@ -262,6 +270,7 @@ impl Wire {
                 && shared.writes.len() + self.owners.waiting() < shared.in_flight_max
                 && shared.writes.revalidations() < REVALIDATIONS_MAX;
             let deadline = self.learner.deadline();
+            let due = progress.due();
             let congested = self.asked.front().map(|asked| *asked + shared.sync_timeout);
             tokio::select! {
                 biased;
@@ -304,6 +313,8 @@ impl Wire {
                     looked = true;
                 }
                 () = sleep_until(deadline.into()), if looked => return Err(self.learner.silence()),
+                // A snapshot of which nothing comes is told of too.
+                () = sleep_until(due.unwrap_or(deadline).into()), if due.is_some() => {}
                 () = sleep_until(congested.unwrap_or(deadline).into()), if congested.is_some() => {
                     return Err(Lost::Congested(shared.sync_timeout));
                 }
@@ -722,50 +733,28 @@ where
     }
 }
 
-/// Says how a long snapshot is getting on, every few seconds.
-struct Progress {
-    began: Instant,
-    shown: Instant,
-    following: bool,
-}
-
-impl Progress {
-    const EVERY: Duration = Duration::from_secs(5);
-
-    fn new(began: Instant) -> Progress {
-        Progress {
-            began,
-            shown: began,
-            following: false,
+/// Shows how far a snapshot has come, in the log and in the status.
+fn show(told: Option<Told>, arriving: Option<Arriving>, status: &LinkStatus) {
+    status.set_arriving(arriving);
+    let Some(told) = told else {
+        return;
+    };
+    let Received {
+        bytes,
+        znodes,
+        whole,
+        ..
+    } = told.received;
+    tracing::info!(
+        bytes,
+        znodes,
+        bytes_per_s = told.bytes_per_second,
+        bytes_expected = arriving.and_then(|arriving| arriving.bytes_expected),
+        seconds = told.after.as_secs(),
+        "{}",
+        match whole {
+            true => "the snapshot is here",
+            false => "the snapshot is arriving",
         }
-    }
-
-    /// True once: when UPTODATE has come.
-    fn show(&mut self, wire: &Wire, shared: &Shared) -> bool {
-        if self.following {
-            return false;
-        }
-        let nodes = wire.learner.snapshot_progress().unwrap_or(0);
-        shared
-            .status
-            .snapshot_nodes
-            .store(nodes as u64, Ordering::Relaxed);
-        if nodes > 0 && clock::now().saturating_duration_since(self.shown) >= Self::EVERY {
-            self.shown = clock::now();
-            let seconds = clock::now().saturating_duration_since(self.began).as_secs();
-            tracing::info!(znodes = nodes, seconds, "the snapshot is arriving");
-        }
-        if wire.learner.is_following() {
-            self.following = true;
-            let took = u64::try_from(
-                clock::now()
-                    .saturating_duration_since(self.began)
-                    .as_millis(),
-            )
-            .unwrap_or(u64::MAX);
-            shared.status.last_sync_ms.store(took, Ordering::Relaxed);
-            shared.status.synchronizations.note(took, 1);
-        }
-        self.following
-    }
+    );
 }

@@ -22,6 +22,7 @@ use outpost_wire::{Id, Reader, Record, ServerId, SessionId, Writer, Zxid};
 
 use crate::event::Event;
 use crate::lost::Lost;
+use crate::progress::Received;
 use crate::recorder::{Direction, Recorder, Recording};
 use crate::sync::Sync;
 
@@ -132,10 +133,10 @@ impl Learner {
         self.leader_zxid
     }
 
-    /// Znodes read from a snapshot so far, while one arrives.
-    pub fn snapshot_progress(&self) -> Option<usize> {
+    /// What has come of a snapshot, from when it begins until it is handed on.
+    pub fn snapshot_received(&self) -> Option<Received> {
         match &self.phase {
-            Phase::Synchronizing(sync) => sync.snapshot_progress(),
+            Phase::Synchronizing(sync) => sync.snapshot_received(),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ use crate::latencies::{Latencies, LatencySummary};
 use crate::losses::{CaughtUp, Loss, LossReport, Losses, Outcome};
 use crate::lost::Lost;
 use crate::namespaces::Namespaces;
+use crate::progress::Arriving;
 use crate::recorder::Recording;
 use crate::tally::Tally;
 
@@ -76,6 +77,8 @@ pub struct LinkStatus {
     detached_since: Mutex<Option<Instant>>,
     /// Whether the leader announced no membership: it is older than 3.5.
     before_3_5: AtomicBool,
+    /// The snapshot that is arriving, if one is.
+    arriving: Mutex<Option<Arriving>>,
     /// Bytes read from learner masters.
     pub bytes_received: AtomicU64,
     /// Bytes written to learner masters.
@@ -108,8 +111,6 @@ pub struct LinkStatus {
     pub apply_queue: AtomicU64,
     /// Bytes of events waiting to be applied, now.
     pub apply_queue_bytes: AtomicU64,
-    /// Znodes of the snapshot that is arriving; 0 when none is.
-    pub snapshot_nodes: AtomicU64,
     /// Milliseconds the last synchronisation took, from LEADERINFO to UPTODATE.
     pub last_sync_ms: AtomicU64,
     /// Times that synchronisations took, from LEADERINFO to UPTODATE.
@@ -145,6 +146,7 @@ impl LinkStatus {
             losses_kept: Mutex::new(Losses::default()),
             detached_since: Mutex::new(Some(started)),
             before_3_5: AtomicBool::new(false),
+            arriving: Mutex::new(None),
             bytes_received: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
             txns_applied: AtomicU64::new(0),
@@ -161,7 +163,6 @@ impl LinkStatus {
             in_flight: AtomicU64::new(0),
             apply_queue: AtomicU64::new(0),
             apply_queue_bytes: AtomicU64::new(0),
-            snapshot_nodes: AtomicU64::new(0),
             last_sync_ms: AtomicU64::new(0),
             synchronizations: Latencies::default(),
             propagation: Latencies::default(),
@@ -210,6 +211,22 @@ impl LinkStatus {
     /// Whether the leader is older than 3.5, and answers what came later with silence.
     pub fn leader_is_before_3_5(&self) -> bool {
         self.before_3_5.load(Ordering::Relaxed)
+    }
+
+    /// The snapshot that is arriving, if one is.
+    pub fn arriving(&self) -> Option<Arriving> {
+        *self.arriving.lock()
+    }
+
+    pub(crate) fn set_arriving(&self, arriving: Option<Arriving>) {
+        *self.arriving.lock() = arriving;
+    }
+
+    /// A synchronisation is over, from LEADERINFO to UPTODATE.
+    pub(crate) fn note_synchronized(&self, took: Duration) {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.last_sync_ms.store(ms, Ordering::Relaxed);
+        self.synchronizations.note(ms, 1);
     }
 
     /// How many transactions the mirror is known to be behind the leader. Across epochs it counts

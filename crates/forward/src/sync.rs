@@ -26,6 +26,7 @@ use outpost_wire::{Reader, Record, Zxid};
 use crate::event::Event;
 use crate::learner::{Settings, Step, data_of, split_activation, unexpected};
 use crate::lost::Lost;
+use crate::progress::Received;
 
 /// Proposals that may wait for their COMMIT. A master sends each with its COMMIT right behind;
 /// those of 3.3 and early 3.4 also send what is still in flight, at most a few thousand.
@@ -55,6 +56,8 @@ pub(crate) struct Sync {
     in_office: bool,
     /// What is to be done when that is so.
     owes: Option<Step>,
+    /// What has come of the snapshot, if there is one.
+    received: Received,
     /// History that waits for the leader to be confirmed, and its bytes.
     history: VecDeque<Event>,
     history_bytes: usize,
@@ -75,7 +78,6 @@ enum Base {
 struct Loading {
     decoder: SnapshotDecoder,
     builder: TreeBuilder,
-    nodes: usize,
 }
 
 impl Sync {
@@ -92,6 +94,7 @@ impl Sync {
             newleader: legacy,
             in_office: false,
             owes: None,
+            received: Received::default(),
             history: VecDeque::new(),
             history_bytes: 0,
         }
@@ -113,15 +116,29 @@ impl Sync {
         matches!(self.base, Base::Loading(_))
     }
 
-    pub(crate) fn snapshot_progress(&self) -> Option<usize> {
-        match &self.base {
-            Base::Loading(loading) => Some(loading.nodes),
-            _ => None,
-        }
+    /// What has come of a snapshot, from when it begins until it is handed on.
+    pub(crate) fn snapshot_received(&self) -> Option<Received> {
+        let (tree, whole) = match &self.base {
+            Base::Loading(loading) => (loading.builder.memory(), false),
+            Base::Fuzzy(tree) => (tree.memory(), true),
+            Base::Unknown | Base::Mirror => return None,
+        };
+        Some(Received {
+            memory: tree.total() as u64,
+            whole,
+            ..self.received
+        })
     }
 
     /// Takes as much of the snapshot off the front of `input` as is there; true when it is whole.
     pub(crate) fn load(&mut self, input: &mut BytesMut) -> Result<bool, Lost> {
+        let before = input.len();
+        let whole = self.load_items(input)?;
+        self.received.bytes += (before - input.len()) as u64;
+        Ok(whole)
+    }
+
+    fn load_items(&mut self, input: &mut BytesMut) -> Result<bool, Lost> {
         let Base::Loading(loading) = &mut self.base else {
             return Ok(true);
         };
@@ -135,7 +152,7 @@ impl Sync {
                     acl_id,
                     stat,
                 } => {
-                    loading.nodes += 1;
+                    self.received.znodes += 1;
                     loading
                         .builder
                         .node(path.as_ref().into(), data.as_deref(), acl_id, stat)
@@ -241,7 +258,6 @@ impl Sync {
                 self.base = Base::Loading(Box::new(Loading {
                     decoder: SnapshotDecoder::new(self.settings.packet_bytes_max),
                     builder: TreeBuilder::with_options(packet.zxid, self.settings.tree),
-                    nodes: 0,
                 }));
             }
             Some(PacketType::Trunc) if packet.zxid < self.last_zxid => {

@@ -11,6 +11,7 @@ use outpost_wire::data::last_component;
 use outpost_wire::{Acl, SessionId, StatPersisted, Zxid};
 
 use crate::acl_table::{self, AclId};
+use crate::memory::TreeMemory;
 use crate::tree::{Tree, TreeOptions};
 
 /// Why a snapshot is not one.
@@ -117,6 +118,11 @@ impl TreeBuilder {
         let acl = self.use_acl(snapshot_acl_id);
         self.tree.insert(parent, path, data, acl, &stat);
         Ok(())
+    }
+
+    /// What the tree takes so far.
+    pub fn memory(&self) -> TreeMemory {
+        self.tree.memory()
     }
 
     /// The tree. Usage of quotas is counted anew. Without any znode in the snapshot it is the root alone.

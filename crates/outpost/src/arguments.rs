@@ -81,7 +81,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Say what `run` would do, and what stands in its way.
     #[command(long_about = check::ABOUT, after_help = check::EXIT_CODES)]
-    Check(Configured),
+    Check(check::Options),
     /// Ask a running observer whether it serves; for container health checks.
     #[command(long_about = health::ABOUT, after_long_help = health::MORE)]
     Health(health::Options),

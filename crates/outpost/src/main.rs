@@ -1,6 +1,7 @@
 //! The `outpost` command.
 
 mod arguments;
+mod bar;
 mod check;
 mod demo;
 mod health;
@@ -9,16 +10,18 @@ mod terminal;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ColorChoice, Parser};
 use outpost::Outpost;
 use outpost::audit::Audit;
 use outpost::config::Config;
 use outpost::descriptors;
-use outpost::logs::{self, lines::StandardError};
+use outpost::logs;
 use tokio::signal::unix::{SignalKind, signal};
 
 use arguments::{Arguments, Command, Run};
+use bar::Bar;
 use terminal::{Terminal, complain, has_colours};
 
 /// Memory is given back to the system in the background; figures about it are exact.
@@ -52,12 +55,9 @@ fn run(options: &Run, color: ColorChoice) -> ExitCode {
         }
     };
     let colours = has_colours(color, &std::io::stderr());
-    let _logging = logs::start(
-        &options.log,
-        options.log_format,
-        colours,
-        Box::new(StandardError),
-    );
+    let bar = Bar::on_terminal();
+    let sink = bar::log_sink(bar.as_ref());
+    let _logging = logs::start(&options.log, options.log_format, colours, sink);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -71,7 +71,7 @@ fn run(options: &Run, color: ColorChoice) -> ExitCode {
             return ExitCode::from(EXIT_FAILED);
         }
     };
-    match runtime.block_on(live(loaded.config)) {
+    match runtime.block_on(live(loaded.config, bar)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -81,7 +81,7 @@ fn run(options: &Run, color: ColorChoice) -> ExitCode {
 }
 
 /// From birth to death.
-async fn live(config: Config) -> Result<(), outpost::StartError> {
+async fn live(config: Config, bar: Option<Bar>) -> Result<(), outpost::StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     if let Err(error) = descriptors::raise() {
@@ -89,6 +89,9 @@ async fn live(config: Config) -> Result<(), outpost::StartError> {
     }
     let mut hangup = signal(SignalKind::hangup())?;
     let outpost = Outpost::build(config).await?;
+    let service = Arc::clone(outpost.service());
+    let arriving = move || service.link.status().arriving();
+    let _shown = bar.map(|bar| bar.show_snapshots(arriving)).transpose()?;
     if let Some(address) = outpost.client_address() {
         tracing::info!(%address, "listening for clients");
     }

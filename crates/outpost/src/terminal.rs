@@ -5,6 +5,7 @@
 use std::io::{IsTerminal, Write};
 
 use clap::ColorChoice;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// What a piece of text means to its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,16 @@ impl Terminal {
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 
+    /// Whether somebody may still read what is printed: the other end of a pipe is open, a terminal is there.
+    pub(crate) fn has_reader(self) -> bool {
+        let stdout = std::io::stdout();
+        let mut looked = [PollFd::new(&stdout, PollFlags::empty())];
+        let gone = PollFlags::ERR | PollFlags::HUP;
+        // Where the system does not say, there is one.
+        poll(&mut looked, Some(&Timespec::default())).is_err()
+            || !looked[0].revents().intersects(gone)
+    }
+
     /// The text in the colour of its tone, or as it is.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         match self.colours {
@@ -72,12 +83,17 @@ impl Terminal {
 /// command line says.
 pub(crate) fn has_colours(wanted: ColorChoice, stream: &impl IsTerminal) -> bool {
     let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     match wanted {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => stream.is_terminal() && !unwanted() && !dumb(),
+        ColorChoice::Auto => has_cursor(stream) && !unwanted(),
     }
+}
+
+/// Whether what goes to `stream` may be drawn over: if it is a terminal that knows more than lines.
+pub(crate) fn has_cursor(stream: &impl IsTerminal) -> bool {
+    let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stream.is_terminal() && !dumb()
 }
 
 /// Says on standard error what went wrong.

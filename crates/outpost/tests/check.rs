@@ -8,6 +8,7 @@ use std::process::Command;
 
 use outpost_sim::{EnsembleServer, Leader, ServerOptions};
 use outpost_wire::ServerId;
+use serde_json::Value;
 use tokio::net::TcpSocket;
 
 /// A configuration file, gone with its owner.
@@ -68,11 +69,21 @@ impl Checked {
 }
 
 async fn check(zoo_cfg: PathBuf, id: i64) -> Checked {
+    let (text, code) = printed(zoo_cfg, id, &[]).await;
+    Checked {
+        lines: text.lines().map(str::to_owned).collect(),
+        code,
+    }
+}
+
+/// What a check prints, and its exit code.
+async fn printed(zoo_cfg: PathBuf, id: i64, more: &'static [&str]) -> (String, Option<i32>) {
     let run = move || {
         Command::new(env!("CARGO_BIN_EXE_outpost"))
             .arg("check")
             .arg(zoo_cfg)
             .args(["--id", &id.to_string()])
+            .args(more)
             .output()
             .expect("started")
     };
@@ -83,10 +94,7 @@ async fn check(zoo_cfg: PathBuf, id: i64) -> Checked {
         String::from_utf8_lossy(&output.stderr)
     );
     let text = String::from_utf8(output.stdout).expect("text");
-    Checked {
-        lines: text.lines().map(str::to_owned).collect(),
-        code: output.status.code(),
-    }
+    (text, output.status.code())
 }
 
 fn server_lines(ensemble: &EnsembleServer) -> String {
@@ -129,6 +137,50 @@ async fn against_an_ensemble_the_check_says_who_leads_and_that_all_is_fine() {
     assert!(verdict.starts_with("ok    verdict"), "{verdict}");
     assert!(verdict.contains("attach to server.3"), "{verdict}");
     assert_eq!(checked.code, Some(0));
+}
+
+/// The lines of a check, made of its JSON.
+fn as_lines(document: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let line = |grade: &Value, subject: &str, said: &Value| {
+        format!("{:<4}  {subject:<9}  {}", text(grade), text(said))
+    };
+    let findings = document["findings"].as_array().expect("a list");
+    let mut lines: Vec<String> = findings
+        .iter()
+        .map(|one| line(&one["grade"], &text(&one["subject"]), &one["text"]))
+        .collect();
+    let verdict = &document["verdict"];
+    lines.push(line(&verdict["grade"], "verdict", &verdict["text"]));
+    lines
+}
+
+/// Without numbers, which differ from one run to the next.
+fn without_digits(lines: &[String]) -> Vec<String> {
+    let letters = |line: &String| line.replace(|char: char| char.is_ascii_digit(), "");
+    lines.iter().map(letters).collect()
+}
+
+#[tokio::test]
+async fn as_json_a_check_says_what_its_lines_say_and_ends_as_they_do() {
+    let (_kept, servers) = refusing_ports();
+    let dir = Dir::new("json");
+    let broken = "tickTime=abc\nclientPort=99999\n".to_owned();
+    for (text, exit_code) in [(zoo_cfg(&servers), 1), (broken, 2)] {
+        let path = dir.write(&text);
+        let (printed, code) = printed(path.clone(), 10, &["--json"]).await;
+        let document: Value = serde_json::from_str(&printed).expect("JSON");
+        assert_eq!(code, Some(exit_code));
+        let lines = check(path, 10).await.lines;
+        assert_eq!(without_digits(&as_lines(&document)), without_digits(&lines));
+        assert_eq!(document["verdict"]["grade"], "fail");
+        for grade in ["ok", "warn", "fail"] {
+            let findings = lines[..lines.len() - 1].iter();
+            let count = findings.filter(|line| line.starts_with(grade)).count();
+            assert_eq!(document[grade], count, "{grade} in {document:#}");
+        }
+        assert!(document["version"].is_string());
+    }
 }
 
 #[tokio::test]

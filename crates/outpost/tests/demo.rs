@@ -63,6 +63,25 @@ fn without_a_terminal_nothing_is_coloured_and_lines_are_short() {
     }
 }
 
+#[test]
+fn a_demo_whose_spectators_have_left_ends_early_and_well() {
+    // An hour, if nobody noticed.
+    let mut child = demo(&["--seconds", "3600", "--clients", "1", "--wan-delay-ms", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut first = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    stdout.read_line(&mut first).expect("text");
+    drop(stdout);
+    let mut complaints = String::new();
+    let mut stderr = child.stderr.take().expect("piped");
+    stderr.read_to_string(&mut complaints).expect("text");
+    assert_eq!(complaints, "");
+    assert!(child.wait().expect("ended").success());
+}
+
 /// A demo that stays, killed if its test fails.
 struct Staying(Child);
 

@@ -17,6 +17,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use outpost_mirror::{Tree, TreeWalk, Walked};
 use outpost_wire::StatPersisted;
+use outpost_wire::files::SNAPSHOT_NODE_BYTES;
 use outpost_wire::files::snapshot_file::{SnapshotDigest, SnapshotFileEncoder, SnapshotTrailer};
 use outpost_wire::txn::DIGEST_VERSION;
 use parking_lot::Mutex;
@@ -36,8 +37,6 @@ const PIECE_BYTES: usize = 256 << 10;
 const PIECES_MAX: usize = 4;
 /// Znodes encoded before their bytes are counted.
 const STEP_ZNODES: usize = 16;
-/// What a znode takes beside its path and data.
-const ZNODE_BYTES: usize = 76;
 
 const LAST_ZXID: HeaderName = HeaderName::from_static("last_zxid");
 const SNAPSHOT_SIZE: HeaderName = HeaderName::from_static("snapshot_size");
@@ -208,7 +207,7 @@ impl Making {
         let mut body = self.encoder.body();
         let visit = |path: &BStr, data: Option<&[u8]>, acl: i64, stat: &StatPersisted| {
             unknown |= !acls.contains(&acl);
-            bytes += ZNODE_BYTES + path.len() + data.map_or(0, <[u8]>::len);
+            bytes += SNAPSHOT_NODE_BYTES + path.len() + data.map_or(0, <[u8]>::len);
             body.node(path, data, acl, stat);
         };
         let walked = self.walk.step(tree, STEP_ZNODES, visit);

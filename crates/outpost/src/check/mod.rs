@@ -9,11 +9,12 @@
 //!
 //! Read on in `understood` (the configuration in plain words), `visit` (one look at one door), `server` (what that
 //! says of a server), `entry` (TLS and SASL on the way in), `ensemble` (what all say together), `ports` (our own),
-//! `tls`, `sasl` and `host` (what else this machine must have) and `report` (findings).
+//! `tls`, `sasl` and `host` (what else this machine must have), `report` (findings) and `output` (how they are printed).
 
 mod ensemble;
 mod entry;
 mod host;
+mod output;
 mod ports;
 mod report;
 mod sasl;
@@ -30,6 +31,7 @@ use outpost::config::{Complaints, Config, Loaded};
 use crate::arguments::Configured;
 use crate::terminal::Terminal;
 use crate::{EXIT_CONFIG, EXIT_FAILED};
+use output::{Output, Waiting};
 use report::{Report, Subject};
 
 /// What `--help` says.
@@ -40,21 +42,35 @@ Reads the configuration, visits every voter side by side (name, quorum port, who
 client port), and tries the ports that Outpost would listen on. Safe beside a working ensemble: the leader gets one \
 short handshake and nothing attaches; its log shows a learner that came and went.
 
-Prints one finding per line: `ok`, `warn` or `fail`, a subject, a sentence. The last line is the verdict.";
+Prints one finding per line: `ok`, `warn` or `fail`, a subject, a sentence. The last line is the verdict. With --json \
+it is one object: `verdict` with `grade` and `text`, `findings` with `grade`, `subject` and `text`, and how many of them \
+are `ok`, `warn` and `fail`.";
 /// What `--help` says at its end.
 pub(crate) const EXIT_CODES: &str =
     "Exit codes: 0 all fine, 1 something would not work, 2 the configuration cannot be used.";
 
+/// How to check.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    configured: Configured,
+    /// Print one JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Checks a configuration and prints what it finds.
-pub(crate) fn run(configured: &Configured, terminal: Terminal) -> ExitCode {
-    let mut report = Report::new(terminal);
-    match configured.load() {
+pub(crate) fn run(options: &Options, terminal: Terminal) -> ExitCode {
+    let mut report = Report::new(Output::new(terminal, options.json));
+    let code = match options.configured.load() {
         Ok(loaded) => examine(&loaded, &mut report),
         Err(complaints) => {
             refuse(&complaints, &mut report);
             ExitCode::from(EXIT_CONFIG)
         }
-    }
+    };
+    report.end();
+    code
 }
 
 fn refuse(complaints: &Complaints, report: &mut Report) {
@@ -89,7 +105,9 @@ fn examine(loaded: &Loaded, report: &mut Report) -> ExitCode {
     let master = runtime.block_on(async {
         let tls = tls::check(config, report);
         sasl::check(config, report);
+        let waiting = Waiting::for_("the answers of the ensemble");
         let ensemble = ensemble::look(config, &tls).await;
+        drop(waiting);
         let master = ensemble.report(report);
         sasl::answered(config, ensemble.has_leader(), report);
         host::check(config, report);

@@ -1,21 +1,22 @@
-//! Findings: one per line, for eyes and for scripts.
+//! Findings: their grades and subjects, and how many there are.
 
 use std::fmt;
 
 use outpost_wire::ServerId;
 
-use crate::terminal::{Terminal, Tone};
+use super::output::Output;
+use crate::terminal::Tone;
 
 /// How good a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Grade {
+pub(super) enum Grade {
     Ok,
     Warn,
     Fail,
 }
 
 impl Grade {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Grade::Ok => "ok",
             Grade::Warn => "warn",
@@ -23,7 +24,7 @@ impl Grade {
         }
     }
 
-    const fn tone(self) -> Tone {
+    pub(super) const fn tone(self) -> Tone {
         match self {
             Grade::Ok => Tone::Good,
             Grade::Warn => Tone::Warning,
@@ -75,17 +76,17 @@ pub(super) struct Counts {
     pub(super) fail: usize,
 }
 
-/// Prints findings and counts them.
+/// Hands on findings and counts them.
 #[derive(Debug)]
 pub(super) struct Report {
-    terminal: Terminal,
+    output: Output,
     counts: Counts,
 }
 
 impl Report {
-    pub(super) fn new(terminal: Terminal) -> Report {
+    pub(super) fn new(output: Output) -> Report {
         Report {
-            terminal,
+            output,
             counts: Counts::default(),
         }
     }
@@ -114,16 +115,16 @@ impl Report {
             Counts { warn: 1.., .. } => Grade::Warn,
             _ => Grade::Ok,
         };
-        self.print(grade, Subject::Verdict, &text(self.counts));
+        self.output.verdict(grade, &text(self.counts));
         self.counts
     }
 
+    /// Nothing more is found.
+    pub(super) fn end(&self) {
+        self.output.end();
+    }
+
     fn print(&self, grade: Grade, subject: Subject, text: &str) {
-        let word = self
-            .terminal
-            .paint(grade.tone(), &format!("{:<4}", grade.word()));
-        // One finding is one line, whatever a file or a server has put into its text.
-        let text = text.replace(['\n', '\r'], " ");
-        self.terminal.line(&format!("{word}  {subject:<9}  {text}"));
+        self.output.finding(grade, &subject.to_string(), text);
     }
 }

@@ -31,7 +31,8 @@ Show it at work: a simulated ensemble behind a simulated WAN, and clients that m
 
 Starts three simulated servers, an Outpost attached to them over real sockets, and a few clients. Prints how \
 long local reads and forwarded writes take, a watch that crosses the WAN, and what the clients see of an \
-election. Needs no ZooKeeper, no Java and no free port in particular; leaves nothing behind.";
+election. Needs no ZooKeeper, no Java and no free port in particular; leaves nothing behind. Ends early when nobody reads what \
+it prints any more.";
 
 /// Ended by Ctrl-C before its end, as shells count it.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -111,6 +112,8 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> ExitCode {
     let ended = runtime.block_on(on_stage(options, screen));
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
     match ended {
+        // `outpost demo | head` has seen what it wanted to see.
+        _ if !terminal.has_reader() => ExitCode::SUCCESS,
         Ok(Ending::Played) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(EXIT_INTERRUPTED),
         Err(error) => fail(&error),
@@ -138,6 +141,7 @@ async fn on_stage(options: &Options, screen: Screen) -> Result<Ending, DemoError
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = screen.left() => {}
         }
     });
     let stage = tokio::select! {

@@ -9,6 +9,9 @@ const LABEL_WIDTH: usize = 18;
 /// Width of a number with its unit.
 const NUMBER_WIDTH: usize = 12;
 
+/// How often is looked whether somebody still reads.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Where the demo is shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Screen(Terminal);
@@ -16,6 +19,13 @@ pub(super) struct Screen(Terminal);
 impl Screen {
     pub(super) fn new(terminal: Terminal) -> Screen {
         Screen(terminal)
+    }
+
+    /// Waits until nobody is there any more to see it.
+    pub(super) async fn left(self) {
+        while self.0.has_reader() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Begins an act.

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use outpost_forward::Arriving;
 use outpost_forward::histogram::{self, HistogramView};
 use outpost_forward::latencies::{Latencies, LatencySummary};
 use outpost_forward::status::LinkState;
@@ -572,7 +573,25 @@ pub static METRICS: &[Metric] = &[
         "outpost_snapshot_znodes",
         "znodes",
         "Znodes of the snapshot that is arriving; 0 when none is.",
-        |p| count(&p.status.snapshot_nodes),
+        |p| arriving(p, |arriving| arriving.received.znodes),
+    ),
+    gauge(
+        "outpost_snapshot_bytes",
+        "bytes",
+        "Bytes of the snapshot that is arriving; 0 when none is.",
+        |p| arriving(p, |arriving| arriving.received.bytes),
+    ),
+    gauge(
+        "outpost_snapshot_expected_bytes",
+        "bytes",
+        "About how many bytes the snapshot that is arriving will have, if the tree is as large as the one that is served; 0 when none is arriving, or none is served yet.",
+        |p| arriving(p, |arriving| arriving.bytes_expected.unwrap_or(0)),
+    ),
+    gauge(
+        "outpost_snapshot_seconds",
+        "seconds",
+        "For how long the snapshot has been arriving; 0 when none is.",
+        |p| Value::Real(p.link.arriving.map_or(0.0, |arriving| arriving.since.elapsed().as_secs_f64())),
     ),
     gauge(
         "outpost_requests_in_flight",
@@ -877,6 +896,11 @@ pub(super) fn whole(value: u64) -> Value {
 
 pub(super) fn known(value: Option<u64>) -> Value {
     value.map_or(Value::Absent, whole)
+}
+
+/// A figure of the snapshot that is arriving.
+fn arriving(p: &Picture<'_>, figure: fn(&Arriving) -> u64) -> Value {
+    Value::Whole(p.link.arriving.as_ref().map_or(0, figure).cast_signed())
 }
 
 pub(super) fn count(counter: &AtomicU64) -> Value {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use outpost_forward::latencies::LatencySummary;
 use outpost_forward::losses::LossReport;
 use outpost_forward::status::{LinkState, LinkStatus};
-use outpost_forward::{Answers, Tally};
+use outpost_forward::{Answers, Arriving, Tally};
 use outpost_mirror::{QuotaUsage, WatchSummary};
 use outpost_wire::membership::Membership;
 use outpost_wire::{ServerId, SessionId, Zxid};
@@ -148,8 +148,8 @@ impl ConfigurationReport<'_> {
 pub struct LinkReport {
     /// What it is doing.
     pub state: LinkState,
-    /// A snapshot is arriving.
-    pub loading: bool,
+    /// The snapshot that is arriving, if one is.
+    pub arriving: Option<Arriving>,
     /// The learner master, while there is one.
     pub master: Option<MasterReport>,
     /// Newest transaction the leader is known to have.
@@ -206,7 +206,9 @@ impl LinkReport {
     pub fn peer_state(&self) -> &'static str {
         match self.state {
             LinkState::Seeking => "looking",
-            LinkState::Synchronizing if self.loading => "observing - synchronization - snap",
+            LinkState::Synchronizing if self.arriving.is_some() => {
+                "observing - synchronization - snap"
+            }
             LinkState::Synchronizing => "observing - synchronization",
             LinkState::Attached => "observing - broadcast",
         }
@@ -400,7 +402,7 @@ impl<'a> Report<'a> {
         });
         LinkReport {
             state: status.state(),
-            loading: status.snapshot_nodes.load(Ordering::Relaxed) > 0,
+            arriving: status.arriving(),
             master,
             leader_zxid: status.leader_zxid(),
             lag_zxids: status.lag_zxids(),

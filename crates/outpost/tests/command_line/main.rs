@@ -5,8 +5,11 @@ mod audit;
 mod health;
 mod help;
 mod logs;
+mod master;
+mod progress;
 mod server;
 mod shell;
+mod terminal;
 
 use std::process::{Command, Output};
 

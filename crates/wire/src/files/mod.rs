@@ -13,7 +13,9 @@ pub mod snapshot;
 pub mod snapshot_file;
 
 pub use log::{LogEnd, LogEntry, LogReader};
-pub use snapshot::{SnapshotDecoder, SnapshotEncoder, SnapshotItem};
+pub use snapshot::{
+    SNAPSHOT_NODE_BYTES, SNAPSHOT_SESSION_BYTES, SnapshotDecoder, SnapshotEncoder, SnapshotItem,
+};
 pub use snapshot_file::{
     SnapshotDigest, SnapshotFileDecoder, SnapshotFileEncoder, SnapshotTrailer,
 };

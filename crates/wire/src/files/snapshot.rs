@@ -16,6 +16,11 @@ const END_OF_NODES: &[u8] = b"/";
 /// Ends the stream behind SNAP.
 const SIGNATURE: &[u8] = b"BenWasHere";
 
+/// What a session takes in a snapshot.
+pub const SNAPSHOT_SESSION_BYTES: usize = 12;
+/// What a znode takes beside its path and data.
+pub const SNAPSHOT_NODE_BYTES: usize = 76;
+
 /// A piece of a snapshot, in the order of the variants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnapshotItem {

@@ -1,6 +1,5 @@
 //! The first thing to know: whom this mirror follows, since when and how closely; and how links were lost.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use outpost_forward::losses::{LossReport, Outcome};
@@ -43,7 +42,7 @@ pub(super) fn condition(report: &Report<'_>, link: &LinkReport) -> Condition {
             "Read-only",
             "The link is lost for longer than the hold. Clients that can do with it are served read-only.",
         ),
-        LinkState::Synchronizing if link.loading => say(
+        LinkState::Synchronizing if link.arriving.is_some() => say(
             "poor",
             "Synchronizing",
             "A snapshot is arriving. Nobody is served yet.",
@@ -125,10 +124,11 @@ fn facts(report: &Report<'_>, link: &LinkReport) -> Vec<Fact> {
         };
         facts.push(("Without a link for", words::duration(detached), more));
     }
-    if link.loading {
-        let znodes = report.status().snapshot_nodes.load(Ordering::Relaxed);
-        let znodes = words::counted(znodes, "znode", "znodes");
-        facts.push(("Snapshot", znodes, "received so far".to_owned()));
+    if let Some(arriving) = link.arriving {
+        let znodes = words::counted(arriving.received.znodes, "znode", "znodes");
+        let bytes = words::bytes(arriving.received.bytes);
+        let time = words::duration(arriving.since.elapsed());
+        facts.push(("Snapshot", bytes, format!("{znodes} in {time} so far")));
     }
     let behind = words::counted(link.lag_zxids, "transaction", "transactions");
     facts.push(("Behind the leader", words::duration(link.lag), behind));
