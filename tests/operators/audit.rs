@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bstr::BStr;
+use outpost_tests::clients;
 use outpost_tests::raw::RawClient;
 use outpost_tests::run_dir::RunDir;
 use outpost_tests::{Ensemble, Observer, ObserverKind, ObserverSettings, Settings, wait};
@@ -26,7 +28,7 @@ struct Audited {
     java: Observer,
     outpost: Observer,
     dir: RunDir,
-    _ensemble: Ensemble,
+    ensemble: Ensemble,
 }
 
 impl Audited {
@@ -46,8 +48,15 @@ impl Audited {
             java,
             outpost,
             dir,
-            _ensemble: ensemble,
+            ensemble,
         }
+    }
+
+    fn sides(&self) -> [(ObserverKind, &Observer, &'static str); 2] {
+        [
+            (ObserverKind::Java, &self.java, JAVA),
+            (ObserverKind::Outpost, &self.outpost, OUTPOST),
+        ]
     }
 
     fn file(&self, kind: ObserverKind) -> PathBuf {
@@ -62,6 +71,26 @@ impl Audited {
         // The last one may be in writing.
         let end = text.rfind('\n').map_or(0, |end| end + 1);
         text[..end].lines().map(Line::read).collect()
+    }
+
+    /// The lines of everything that `act` has clients do, in no order.
+    fn lines_of(&self, side: (ObserverKind, &Observer, &str), act: impl FnOnce()) -> String {
+        static MARKS: AtomicU32 = AtomicU32::new(0);
+        let (kind, observer, root) = side;
+        let before = self.lines(kind).len();
+        act();
+        let mark = format!("/mark-{}", MARKS.fetch_add(1, Ordering::Relaxed));
+        let mut client = RawClient::connect(observer.client_address(), 10_000);
+        client
+            .create(&mark, b"", CreateMode::Persistent)
+            .expect("a new path");
+        client.close().expect("the end of a session");
+        let is_mark = |line: &Line| line.get("znode") == mark;
+        let lines = self.lines_up_to(kind, is_mark);
+        let lines = lines[before..].iter().filter(|line| !is_mark(line));
+        let mut lines: Vec<String> = lines.map(|line| line.common(root)).collect();
+        lines.sort();
+        lines.join("\n")
     }
 
     /// All lines, once there is one that is the last.
@@ -121,13 +150,32 @@ impl Line {
                     let names: BTreeSet<&str> = value.split(',').collect();
                     names.into_iter().collect::<Vec<_>>().join(",")
                 }
-                _ => value.replacen(root, "/root", 1),
+                _ => without_numbers(&value.replacen(root, "/root", 1)),
             };
             format!("{key}={value}")
         });
         let fields: Vec<String> = fields.collect();
         format!("{} {}: {}", self.level, self.logger, fields.join(" "))
     }
+}
+
+/// Client libraries make names of random numbers, in hexadecimal.
+fn without_numbers(value: &str) -> String {
+    let (mut text, mut digits) = (String::new(), String::new());
+    for char in value.chars().chain([' ']) {
+        if char.is_ascii_hexdigit() {
+            digits.push(char);
+            continue;
+        }
+        match digits.len() {
+            0..32 => text.push_str(&digits),
+            _ => text.push('#'),
+        }
+        digits.clear();
+        text.push(char);
+    }
+    text.pop();
+    text
 }
 
 fn of_session(lines: &[Line], session: &str, root: &str) -> Vec<String> {
@@ -337,11 +385,7 @@ fn multis(client: &mut RawClient, root: &str) {
 #[test]
 fn every_write_is_told_of_in_the_line_of_a_java_observer() {
     let audited = Audited::start();
-    let sides = [
-        (ObserverKind::Java, &audited.java, JAVA),
-        (ObserverKind::Outpost, &audited.outpost, OUTPOST),
-    ];
-    let [java, outpost] = sides.map(|(kind, observer, root)| {
+    let [java, outpost] = audited.sides().map(|(kind, observer, root)| {
         let session = everything(observer, root);
         let ended = format!("{root}/twice");
         let lines = audited.lines_up_to(kind, |line| {
@@ -357,4 +401,153 @@ fn every_write_is_told_of_in_the_line_of_a_java_observer() {
     });
     assert!(java.lines().count() > 40, "{java}");
     assert_eq!(outpost, java, "left: Outpost, right: Java");
+}
+
+#[test]
+fn what_java_s_command_line_and_kazoo_do_is_told_of_as_by_a_java_observer() {
+    let audited = Audited::start();
+    let commands = |root: &str| {
+        format!(
+            "addauth digest carol:secret\ncreate {root} data\ncreate -e {root}/e x\ncreate -s {root}/s x\n\
+             create -c {root}/box\ncreate -t 3600000 {root}/ttl x\nset {root} more\nset -v 9 {root} x\n\
+             setAcl {root} auth::cdrwa\nsetAcl -R {root} world:anyone:cdrwa\nsetquota -n 50 {root}\n\
+             delquota -n {root}\ndelete {root}\ndelete {root}/e\ndeleteall {root}\ndelete {root}/none\n\
+             reconfig -remove 1\nls /\nquit\n"
+        )
+    };
+    let [java, outpost] = audited.sides().map(|side| {
+        let (_, observer, root) = side;
+        audited.lines_of(side, || {
+            clients::command_line(&observer.connect_string(), &commands(root));
+        })
+    });
+    assert!(java.lines().count() > 15, "{java}");
+    assert_eq!(outpost, java, "left: Outpost, right: Java");
+
+    let [java, outpost] = audited.sides().map(|side| {
+        audited.lines_of(side, || {
+            clients::kazoo().check(&side.1.connect_string());
+        })
+    });
+    assert!(java.lines().count() > 15, "{java}");
+    assert_eq!(outpost, java, "left: Outpost, right: Java");
+}
+
+#[test]
+fn the_life_of_the_server_and_sessions_of_other_servers_are_told_of_as_by_a_java_observer() {
+    let mut audited = Audited::start();
+    let leader = audited.ensemble.server(audited.ensemble.wait_for_leader());
+    let mut client = RawClient::connect(leader.client_address(), 10_000);
+    let session = client.session().id.to_string();
+    for path in ["/elsewhere", "/elsewhere-too"] {
+        client
+            .create(path, b"", CreateMode::Ephemeral)
+            .expect("a new path");
+    }
+    client.close().expect("the end of a session");
+    let own = |kind| {
+        let of_session = |line: &&Line| line.get("session") == session;
+        let lines = audited.lines_up_to(kind, |_| {
+            audited
+                .lines(kind)
+                .iter()
+                .filter(|line| of_session(line))
+                .count()
+                == 2
+        });
+        let mut told: Vec<String> = lines
+            .iter()
+            .filter(of_session)
+            .map(|line| line.common(JAVA))
+            .collect();
+        told.sort();
+        told.insert(0, lines[0].common(JAVA));
+        told.join("\n")
+    };
+    let [java, outpost] = [ObserverKind::Java, ObserverKind::Outpost].map(own);
+    assert_eq!(java.lines().count(), 3, "{java}");
+    assert!(
+        java.contains("operation=serverStart result=success"),
+        "{java}"
+    );
+    assert_eq!(outpost, java, "left: Outpost, right: Java");
+
+    audited.java.terminate(LIMIT);
+    audited.outpost.terminate(LIMIT);
+    let last = |kind| audited.lines(kind).last().map(|line| line.common(JAVA));
+    let [java, outpost] = [ObserverKind::Java, ObserverKind::Outpost].map(last);
+    assert!(
+        java.as_ref()
+            .is_some_and(|line| line.contains("operation=serverStop")),
+        "{java:?}"
+    );
+    assert_eq!(outpost, java, "left: Outpost, right: Java");
+}
+
+#[test]
+fn what_a_java_observer_leaves_out_or_lets_be_forged_is_told_of_all_the_same() {
+    let audited = Audited::start();
+    let forged =
+        "/x\n2026-11-23 12:00:00,000 INFO o.a.z.a.Slf4jAuditLogger: session=0x1\tresult=success";
+    let told = audited.sides().map(|(kind, observer, root)| {
+        let mut client = RawClient::connect(observer.client_address(), 10_000);
+        let request = CreateRequest {
+            flags: 99,
+            ..created("/flags", CreateMode::Persistent)
+        };
+        client.request(OpCode::Create, &request);
+        client
+            .create(forged, b"", CreateMode::Persistent)
+            .expect_err("no path");
+        // Nothing is committed while it is told to.
+        let voters = audited.ensemble.servers();
+        voters
+            .iter()
+            .for_each(|voter| audited.ensemble.pause(voter.id));
+        client
+            .send(OpCode::Create, &created(root, CreateMode::Persistent))
+            .expect("sent");
+        client.abandon();
+        wait::until("the client to be gone", LIMIT, || {
+            let connected =
+                outpost_tests::four_letter::ask(observer.client_address(), "cons").ok()?;
+            (connected
+                .lines()
+                .filter(|line| !line.trim().is_empty())
+                .count()
+                == 1)
+                .then_some(())
+        });
+        voters
+            .iter()
+            .for_each(|voter| audited.ensemble.resume(voter.id));
+        wait::until("the write to be told of", LIMIT, || {
+            let text = fs::read_to_string(audited.file(kind)).ok()?;
+            text.contains(&format!("znode={root}\t")).then_some(text)
+        })
+    });
+    let [java, outpost] = told;
+    let line = |text: &str, part: &str| {
+        let found = text.lines().find(|line| line.contains(part));
+        found.map(|line| {
+            line.split_once("session=")
+                .map_or(line, |(_, line)| line)
+                .to_owned()
+        })
+    };
+    // Java's has a line of its own for what the client has made up.
+    assert!(java.lines().any(|line| {
+        line.ends_with(": session=0x1\tresult=success\tznode_type=persistent\tresult=failure")
+    }));
+    assert!(outpost.contains("\tznode=/x\\u000a2026-11-23"));
+    assert_eq!(line(&java, "znode=/flags"), None);
+    assert!(
+        line(&outpost, "znode=/flags")
+            .is_some_and(|line| line.ends_with("znode=/flags\tresult=failure"))
+    );
+    assert!(line(&java, "znode=/java").is_some_and(|line| line.contains("\tip=\toperation")));
+    assert!(
+        line(&outpost, "znode=/outpost")
+            .is_some_and(|line| line.contains("\tip=127.0.0.1\toperation"))
+    );
 }
