@@ -8,9 +8,11 @@ use bstr::BStr;
 use outpost::reached::Limit;
 use outpost::serve::client::Cause;
 use outpost_tests::raw::RawClient;
-use outpost_wire::OpCode;
-use outpost_wire::Zxid;
-use outpost_wire::proto::{GetDataRequest, SetDataRequest};
+use outpost_wire::proto::{
+    AddWatchMode, GetChildrenRequest, GetDataRequest, MultiOp, MultiRequest, SetDataRequest,
+    SetWatches,
+};
+use outpost_wire::{ErrorCode, OpCode, Zxid};
 
 use crate::p6_bounds::{Deaf, wait_until_nothing_is_held};
 use crate::stage::{LIMIT, Observer, Site, until};
@@ -150,4 +152,116 @@ fn p6_when_all_together_leave_too_much_unread_somebody_is_cut_who_leaves_much_an
     reader.close().expect("served");
     drop(deaf);
     wait_until_nothing_is_held(&observer);
+}
+
+fn children(path: &str) -> GetChildrenRequest<'_> {
+    GetChildrenRequest {
+        path: BStr::new(path),
+        watch: true,
+    }
+}
+
+#[test]
+fn p6_a_reply_above_its_bound_is_refused_and_leaves_no_watch_and_the_connection_goes_on() {
+    const REPLY: usize = 1 << 20;
+    let site = Site::new();
+    let observer = site.observer_with(&[
+        "jute.maxbuffer=900000",
+        &format!("outpost.replyBytes={REPLY}"),
+    ]);
+    site.write("/large", &vec![b'x'; 600_000]);
+    site.write("/short", b"");
+    site.write("/short/child", b"");
+    let made = site.ensemble(|ensemble, now_ms| {
+        let mut write = |path: &str| {
+            let path = path.as_bytes().into();
+            ensemble
+                .write_as_someone_else(now_ms, path, None)
+                .expect("written")
+        };
+        write("/long");
+        (0..4_000)
+            .map(|number| write(&format!("/long/{number:0300}")))
+            .last()
+    });
+    observer.wait_for(made.expect("children"));
+    let mut client = observer.client();
+    for op in [OpCode::GetChildren, OpCode::GetChildren2] {
+        let reply = client.request(op, &children("/long"));
+        assert_eq!(reply.err(), ErrorCode::MARSHALLING_ERROR, "{op:?}");
+        assert!(client.request(op, &children("/short")).err().is_ok());
+    }
+    assert_eq!(observer.watch_count(), 1, "of the list that was told");
+    let reads = |path, count| MultiRequest {
+        ops: vec![MultiOp::GetData(get(path)); count],
+    };
+    let reply = client.request(OpCode::MultiRead, &reads("/large", 2));
+    assert_eq!(reply.err(), ErrorCode::MARSHALLING_ERROR);
+    let reply = client.request(OpCode::MultiRead, &reads("/large", 1));
+    assert!(reply.err().is_ok());
+    assert_eq!(observer.met(Limit::Reply), 3.0);
+    client.close().expect("served as before");
+}
+
+#[test]
+fn p6_a_watch_above_a_bound_is_refused_and_one_that_is_there_is_not() {
+    for (line, limit) in [
+        ("outpost.watchesPerSession=3", Limit::WatchesPerSession),
+        ("outpost.watches=3", Limit::Watches),
+    ] {
+        let site = Site::new();
+        let observer = site.observer_with(&[line]);
+        site.write("/a", b"");
+        observer.wait_for(site.write("/a/b", b""));
+        let mut client = observer.client();
+        client.get_data(b"/a", true).expect("the first");
+        client.exists("/c", true).expect_err("the second");
+        client
+            .add_watch("/a/b", AddWatchMode::PersistentRecursive.code())
+            .expect("the third");
+        let refused = Some(ErrorCode::BAD_ARGUMENTS);
+        assert_eq!(client.get_data(b"/", true).err(), refused, "{line}");
+        assert_eq!(client.exists("/d", true).err(), refused, "{line}");
+        assert_eq!(client.get_children(b"/", true).err(), refused, "{line}");
+        let persistent = AddWatchMode::Persistent.code();
+        assert_eq!(client.add_watch("/e", persistent).err(), refused, "{line}");
+        assert_eq!(observer.met(limit), 4.0, "{line}");
+        assert_eq!(observer.watch_count(), 3);
+        client.get_data(b"/a", true).expect("it is there already");
+        client.get_data(b"/", false).expect("without a watch");
+        // One that fires makes room for another.
+        observer.wait_for(site.write("/a", b"new"));
+        client.get_data(b"/", true).expect("there is room");
+        let others = observer.client().get_data(b"/", true).err();
+        let expected = refused.filter(|_| limit == Limit::Watches);
+        assert_eq!(others, expected, "another client with {line}");
+    }
+}
+
+#[test]
+fn p6_a_client_that_brings_too_many_watches_along_is_closed_and_leaves_none() {
+    for (line, limit) in [
+        ("outpost.watchesPerSession=3", Limit::WatchesPerSession),
+        ("outpost.watches=3", Limit::Watches),
+    ] {
+        let site = Site::new();
+        let observer = site.observer_with(&[line]);
+        let bring = |paths: &[&'static str]| {
+            let watches = SetWatches {
+                relative_zxid: Zxid(0),
+                data_watches: Vec::new(),
+                exist_watches: paths.iter().map(|path| BStr::new(*path)).collect(),
+                child_watches: Vec::new(),
+            };
+            let mut client = observer.client();
+            let reply = client.try_request(OpCode::SetWatches, &watches);
+            reply.map(|reply| (reply, client))
+        };
+        let (reply, client) = bring(&["/a", "/b", "/c"]).expect("as many as may be");
+        assert!(reply.err().is_ok());
+        client.close().expect("served");
+        assert!(bring(&["/a", "/b", "/c", "/d"]).is_err(), "{line}");
+        wait_until_nothing_is_held(&observer);
+        assert_eq!(observer.met(limit), 1.0, "{line}");
+    }
 }

@@ -79,14 +79,14 @@ pub struct Watches {
     watchers: Box<[CachePadded<Mutex<WatcherShard>>]>,
     /// While there are none, a change does not look at the paths above it.
     recursive: AtomicUsize,
+    /// Pairs of path and watcher, counted in each of ZooKeeper's tables.
+    count: CachePadded<AtomicUsize>,
 }
 
 /// Part of the paths with their watchers. No path is here without a watcher.
 #[derive(Default)]
 struct PathShard {
     table: HashTable<Watched>,
-    /// Pairs of path and watcher, counted in each of ZooKeeper's tables.
-    count: usize,
     /// Memory of the paths, in bytes.
     paths_memory: usize,
 }
@@ -107,6 +107,7 @@ impl Watches {
             paths: (0..SHARDS).map(|_| CachePadded::default()).collect(),
             watchers: (0..SHARDS).map(|_| CachePadded::default()).collect(),
             recursive: AtomicUsize::new(0),
+            count: CachePadded::default(),
         }
     }
 
@@ -166,17 +167,22 @@ impl Watches {
 
     /// Number of watches (metric `watch_count`): pairs of path and watcher in either table.
     pub fn count(&self) -> usize {
-        self.paths.iter().map(|shard| shard.lock().count).sum()
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Number of paths that a watcher watches, in whichever ways.
+    pub fn paths_of(&self, watcher: WatcherId) -> usize {
+        let shard = self.watcher_shard(watcher).lock();
+        shard.get(&watcher).map_or(0, HashSet::len)
     }
 
     /// Memory of all watches, in bytes. An estimate: what one watcher's set of paths takes is not counted, but
     /// concluded from how many there are.
     pub fn memory(&self) -> usize {
-        let mut bytes = 0;
+        let mut bytes = self.count() * PAIR_MEMORY;
         for shard in &self.paths {
             let shard = shard.lock();
             bytes += memory::block(shard.table.allocation_size()) + shard.paths_memory;
-            bytes += shard.count * PAIR_MEMORY;
         }
         for shard in &self.watchers {
             let shard = shard.lock();
@@ -260,7 +266,7 @@ impl Watches {
             else {
                 return;
             };
-            let count = &mut shard.count;
+            let mut fewer = 0;
             let by = &mut found.get_mut().by;
             by.retain(|watcher, flags| {
                 if *flags & tables == 0 {
@@ -268,13 +274,14 @@ impl Watches {
                 }
                 fired.push(watcher);
                 let after = *flags & !(tables & STANDARD);
-                *count -= pairs(*flags) - pairs(after);
+                fewer += pairs(*flags) - pairs(after);
                 *flags = after;
                 if after == 0 {
                     gone.push(watcher);
                 }
                 after != 0
             });
+            self.count.fetch_sub(fewer, Ordering::Relaxed);
             if gone.is_empty() {
                 return;
             }
@@ -328,7 +335,10 @@ impl Watches {
         };
         let watched = entry.get_mut();
         let before = watched.by.add(watcher, flags);
-        shard.count += pairs(before | flags) - pairs(before);
+        let more = pairs(before | flags) - pairs(before);
+        if more > 0 {
+            self.count.fetch_add(more, Ordering::Relaxed);
+        }
         if flags & !before & DATA_RECURSIVE != 0 {
             self.recursive.fetch_add(1, Ordering::Relaxed);
         }
@@ -354,7 +364,8 @@ impl Watches {
         };
         let before = found.get_mut().by.remove(watcher, flags);
         let cleared = before & flags;
-        shard.count -= pairs(before) - pairs(before & !flags);
+        let fewer = pairs(before) - pairs(before & !flags);
+        self.count.fetch_sub(fewer, Ordering::Relaxed);
         if cleared & DATA_RECURSIVE != 0 {
             self.recursive.fetch_sub(1, Ordering::Relaxed);
         }
@@ -472,8 +483,11 @@ mod tests {
                 let watches = Watches::new();
                 (0..count).for_each(|id| watches.leave_data(path, WatcherId(id)));
                 assert_eq!(entries(&watches), (1, count as usize));
+                assert_eq!(watches.count(), count as usize);
+                assert_eq!(watches.paths_of(WatcherId(0)), 1);
                 go(&watches, path);
                 assert_eq!(entries(&watches), (0, 0));
+                assert_eq!((watches.count(), watches.paths_of(WatcherId(0))), (0, 0));
             }
         }
     }

@@ -23,6 +23,7 @@ use crate::serve::auth::AuthRules;
 use crate::serve::clients::{ClientLimits, Clients};
 use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
 use crate::serve::outstanding::Outstanding;
+use crate::serve::read::ReadLimits;
 use crate::serve::read_only::ReadOnlyMode;
 use crate::serve::sasl::SaslRules;
 use crate::serve::session_ids::RandomBytes;
@@ -42,6 +43,9 @@ const RETRY_LONGEST_HELD: Duration = Duration::from_millis(250);
 /// Longest wait for one TCP connection, however patient the configuration: a fresh attempt finds a network that
 /// has come back sooner than an old one whose packets go out ever more rarely.
 const CONNECT_LONGEST: Duration = Duration::from_secs(5);
+/// For how many bytes of memory there may be one watch: with a path of its own it takes between a quarter and a half
+/// of that.
+const MEMORY_PER_WATCH: usize = 512;
 /// The trace mask of a Java server that was not told another (`ZooTrace`).
 const TRACE_MASK: i64 = 306;
 
@@ -143,6 +147,11 @@ fn client_limits(config: &Config) -> ClientLimits {
         outbox_bytes_total_max: clients
             .outbox_bytes_total_max
             .unwrap_or((memory / 4).max(clients.outbox_bytes_max)),
+        reads: ReadLimits {
+            reply_bytes_max: clients.reply_bytes_max,
+            watches_per_session_max: clients.watches_per_session_max,
+            watches_max: clients.watches_max.unwrap_or(memory / MEMORY_PER_WATCH),
+        },
     }
 }
 

@@ -32,11 +32,17 @@ pub enum Limit {
     Outbox,
     /// Bytes that all clients leave unread.
     OutboxTotal,
+    /// Length of one reply.
+    Reply,
+    /// Paths that one session watches.
+    WatchesPerSession,
+    /// Watches altogether.
+    Watches,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 10] = [
+    pub const ALL: [Limit; 13] = [
         Limit::ConnectionsPerAddress,
         Limit::Connections,
         Limit::Descriptors,
@@ -47,6 +53,9 @@ impl Limit {
         Limit::Outstanding,
         Limit::Outbox,
         Limit::OutboxTotal,
+        Limit::Reply,
+        Limit::WatchesPerSession,
+        Limit::Watches,
     ];
 
     /// A short name for metrics and logs, one for each.
@@ -62,6 +71,9 @@ impl Limit {
             Limit::Outstanding => "outstanding_requests",
             Limit::Outbox => "outbox",
             Limit::OutboxTotal => "outbox_total",
+            Limit::Reply => "reply",
+            Limit::WatchesPerSession => "watches_per_session",
+            Limit::Watches => "watches",
         }
     }
 
@@ -95,6 +107,17 @@ impl Limit {
             Limit::Outbox => "a client was cut off: it left more than outpost.outboxBytes unread",
             Limit::OutboxTotal => {
                 "a client was cut off: all together left more than outpost.outboxBytesTotal unread, and it left most"
+            }
+            Limit::Reply => {
+                "a read was refused with -5: its answer is longer than outpost.replyBytes"
+            }
+            Limit::WatchesPerSession => {
+                "a watch was refused with -8, or a client closed that brought too many along: one session may have \
+                 outpost.watchesPerSession"
+            }
+            Limit::Watches => {
+                "a watch was refused with -8, or a client closed that brought some along: there may be \
+                 outpost.watches of all sessions"
             }
         }
     }

@@ -203,6 +203,12 @@ pub struct Clients {
     /// `outpost.outboxBytesTotal`: bytes all clients may leave unread before the one that leaves most is cut off;
     /// `None`: a quarter of the memory there is.
     pub outbox_bytes_total_max: Option<usize>,
+    /// `outpost.replyBytes`: bytes of one reply; a read with a longer one is refused. Fits what may be left unread.
+    pub reply_bytes_max: usize,
+    /// `outpost.watchesPerSession`: paths that one session may watch.
+    pub watches_per_session_max: usize,
+    /// `outpost.watches`: watches of all sessions; `None`: one for every 512 bytes of the memory there is.
+    pub watches_max: Option<usize>,
     /// `nio.sessionlessCnxnTimeout`: how long a connection may stay without asking for a session.
     pub sessionless_timeout: Duration,
     /// `globalOutstandingLimit`: requests in work, over all clients, above which connections that have some

@@ -393,6 +393,19 @@ fn values_that_contradict_each_other_or_cannot_be_kept_are_complained_of() {
             "zoo.cfg:7: outpost.outboxBytesTotal=2999999: must be at least outpost.outboxBytes, which is 3000000",
         ),
         (
+            "outpost.replyBytes=1000",
+            "zoo.cfg:6: outpost.replyBytes=1000: must be between 1049599, so that the largest znode",
+        ),
+        (
+            "outpost.outboxBytes=4000000\noutpost.replyBytes=2951425",
+            "zoo.cfg:7: outpost.replyBytes=2951425: must be between 1049599, so that the largest znode can be read \
+             (jute.maxbuffer=1048575), and 2951424, so that it can wait",
+        ),
+        (
+            "outpost.watches=0",
+            "zoo.cfg:6: outpost.watches=0: must be between 1 and",
+        ),
+        (
             "outpost.workers=0",
             "zoo.cfg:6: outpost.workers=0: must be between 1 and 1024 threads",
         ),

@@ -78,6 +78,11 @@ fn in_force(config: &Config) -> Vec<(&'static str, String)> {
             config.writes_in_flight_max.to_string(),
         ),
         ("outpost.outboxBytes", clients.outbox_bytes_max.to_string()),
+        ("outpost.replyBytes", clients.reply_bytes_max.to_string()),
+        (
+            "outpost.watchesPerSession",
+            clients.watches_per_session_max.to_string(),
+        ),
         ("outpost.workers", config.workers.to_string()),
         ("readonlymode.enabled", config.read_only_mode.to_string()),
         (

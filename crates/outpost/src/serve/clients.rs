@@ -20,7 +20,7 @@ use crate::serve::leases::Leases;
 use crate::serve::local_sessions::LocalSessions;
 use crate::serve::outboxes::Outboxes;
 use crate::serve::pipeline::Local;
-use crate::serve::read::{Reading, write_synced};
+use crate::serve::read::{ReadLimits, Reading, TooManyWatches, write_synced};
 use crate::serve::read_only::{Mode, ReadOnlyMode};
 use crate::serve::reply;
 use crate::sizes::Answered;
@@ -45,6 +45,7 @@ pub struct Clients {
     rules: AclRules,
     outbox_bytes_max: usize,
     outboxes: Outboxes,
+    read_limits: ReadLimits,
     local: Arc<LocalSessions>,
     stats: Arc<Stats>,
     read_only: ReadOnlyMode,
@@ -58,6 +59,8 @@ pub struct ClientLimits {
     pub outbox_bytes_max: usize,
     /// Bytes all clients together may leave unread; above that whoever leaves most is cut off.
     pub outbox_bytes_total_max: usize,
+    /// What its reads may take and leave behind.
+    pub reads: ReadLimits,
 }
 
 impl Clients {
@@ -82,6 +85,7 @@ impl Clients {
             rules,
             outbox_bytes_max: limits.outbox_bytes_max,
             outboxes: Outboxes::new(limits.outbox_bytes_total_max),
+            read_limits: limits.reads,
             local,
             stats,
             read_only,
@@ -208,6 +212,11 @@ impl Clients {
     /// Touches on their way to the leader.
     pub fn leases(&self) -> &Leases {
         &self.leases
+    }
+
+    /// What reads may take and leave behind.
+    pub fn read_limits(&self) -> ReadLimits {
+        self.read_limits
     }
 
     /// How ACLs are read here.
@@ -341,9 +350,15 @@ impl Clients {
                     session: client.session(),
                     rules: &self.rules,
                     namespaces: &self.stats.late_reads,
+                    limits: self.read_limits,
+                    reached: &self.stats.reached,
+                    peer: client.peer,
                 };
                 let op = header.op_code().unwrap_or(OpCode::Error);
-                reading.answer(op, header.xid, &body, &mut state.out);
+                let answered = reading.answer(op, header.xid, &body, &mut state.out);
+                if let Err(TooManyWatches) = answered {
+                    state.phase = Phase::Ending;
+                }
             }
             Local::Refuse { xid, error, close } => {
                 refuse(state, xid, error, close, zxid);
@@ -624,6 +639,7 @@ mod tests {
         let limits = ClientLimits {
             outbox_bytes_max: 1 << 20,
             outbox_bytes_total_max: 3 << 20,
+            reads: ReadLimits::NONE,
         };
         Clients::new(AclRules::default(), limits, local, stats, read_only)
     }

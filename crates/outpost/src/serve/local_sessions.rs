@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use crate::serve::client::Client;
     use crate::serve::clients::ClientLimits;
+    use crate::serve::read::ReadLimits;
     use crate::serve::read_only::ReadOnlyMode;
     use crate::stats::Stats;
 
@@ -159,6 +160,7 @@ mod tests {
                 ClientLimits {
                     outbox_bytes_max: 1 << 20,
                     outbox_bytes_total_max: 1 << 30,
+                    reads: ReadLimits::NONE,
                 },
                 Arc::clone(&sessions),
                 stats,

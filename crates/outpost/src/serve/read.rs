@@ -3,12 +3,14 @@
 //! All of it happens under one guard of the tree, so no transaction slips between the data and the
 //! watch (P3). What each operation checks, and in which order, is `FinalRequestProcessor`'s.
 
+use std::net::SocketAddr;
+
 use bstr::{BStr, ByteSlice};
 use outpost_forward::View;
 use outpost_forward::namespaces::Namespaces;
 use outpost_mirror::acl::{AclRules, allows};
 use outpost_mirror::{NodeRef, SetWatches as Lists, WatcherId};
-use outpost_wire::proto::read::{write_get_children_response, write_get_data_response};
+use outpost_wire::proto::read::write_get_data_response;
 use outpost_wire::proto::{
     AddWatchMode, AddWatchRequest, CheckWatchesRequest, ExistsRequest, GetAclRequest,
     GetAllChildrenNumberRequest, GetChildren2Request, GetChildrenRequest, GetDataRequest,
@@ -21,6 +23,7 @@ use outpost_wire::{
 
 use parking_lot::Mutex;
 
+use crate::reached::{Limit, Reached};
 use crate::serve::reply;
 
 /// Whether a request was served; if not, why.
@@ -40,7 +43,39 @@ pub struct Reading<'a> {
     pub rules: &'a AclRules,
     /// Where what is read is counted by namespace.
     pub namespaces: &'a Mutex<Namespaces>,
+    /// What it may take and leave behind.
+    pub limits: ReadLimits,
+    /// Where it is counted when it may not.
+    pub reached: &'a Reached,
+    /// Its other end.
+    pub peer: SocketAddr,
 }
+
+/// What one read may take, and what reads may leave behind.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// Bytes of one reply's body.
+    pub reply_bytes_max: usize,
+    /// Paths that one connection may watch.
+    pub watches_per_session_max: usize,
+    /// Watches of all connections, as `watch_count` counts them. Threads that leave one in the same instant may
+    /// bring it above by as many.
+    pub watches_max: usize,
+}
+
+#[cfg(test)]
+impl ReadLimits {
+    pub(crate) const NONE: ReadLimits = ReadLimits {
+        reply_bytes_max: usize::MAX,
+        watches_per_session_max: usize::MAX,
+        watches_max: usize::MAX,
+    };
+}
+
+/// A client has brought along more watches than it may leave: its connection is to end. An error would not do,
+/// client libraries do not look for one there, and take the watches for left.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooManyWatches;
 
 /// What a stat adds to what counts as read, as ZooKeeper counts it.
 const STAT_BYTES: usize = 68;
@@ -50,29 +85,47 @@ const CATCH_UP_ZXID: Zxid = Zxid(-1);
 
 impl Reading<'_> {
     /// Appends the answer to one request, and for `setWatches` the missed events before it.
-    pub fn answer(&self, op: OpCode, xid: Xid, body: &[u8], out: &mut Vec<u8>) -> ErrorCode {
+    ///
+    /// # Errors
+    /// When the client has brought along too many watches. Nothing is appended then.
+    pub fn answer(
+        &self,
+        op: OpCode,
+        xid: Xid,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), TooManyWatches> {
         let zxid = self.view.tree.last_zxid();
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
+            let before = out.len();
             let outcome = self.set_watches(op, body, out);
-            return reply::write(out, xid, zxid, |_| outcome);
+            if let Some(limit) = self.exceeded() {
+                out.truncate(before);
+                self.reached.note(limit, self.peer);
+                return Err(TooManyWatches);
+            }
+            reply::write(out, xid, zxid, |_| outcome);
+            return Ok(());
         }
         // Servers answer a ping as a ping, whatever number it came with.
         let xid = if op == OpCode::Ping { Xid::PING } else { xid };
-        reply::write(out, xid, zxid, |writer| self.serve(op, body, writer))
+        reply::write(out, xid, zxid, |writer| self.serve(op, body, writer));
+        Ok(())
     }
 
     fn serve(&self, op: OpCode, body: &[u8], writer: &mut Writer<'_>) -> Outcome {
         let reader = &mut Reader::new(body);
+        let end = writer.written().saturating_add(self.limits.reply_bytes_max);
         match op {
             OpCode::Ping => Ok(()),
             OpCode::GetData => self.get_data(&decode(reader)?, writer),
             OpCode::Exists => self.exists(&decode(reader)?, writer),
-            OpCode::GetChildren => self.get_children(&decode(reader)?, writer),
-            OpCode::GetChildren2 => self.get_children2(&decode(reader)?, writer),
+            OpCode::GetChildren => self.get_children(&decode(reader)?, writer, end),
+            OpCode::GetChildren2 => self.get_children2(&decode(reader)?, writer, end),
             OpCode::GetAcl => self.get_acl(&decode(reader)?, writer),
             OpCode::GetAllChildrenNumber => self.get_all_children_number(&decode(reader)?, writer),
-            OpCode::GetEphemerals => self.get_ephemerals(&decode(reader)?, writer),
-            OpCode::MultiRead => self.multi_read(&decode(reader)?, writer),
+            OpCode::GetEphemerals => self.get_ephemerals(&decode(reader)?, writer, end),
+            OpCode::MultiRead => self.multi_read(&decode(reader)?, writer, end),
             OpCode::WhoAmI => self.who_am_i(writer),
             OpCode::AddWatch => self.add_watch(&decode(reader)?, writer),
             OpCode::CheckWatches => self.check_watches(&decode(reader)?),
@@ -109,6 +162,7 @@ impl Reading<'_> {
         let node = self.readable(request.path)?;
         self.note_read(request.path, node.data().map_or(0, <[u8]>::len));
         if request.watch {
+            self.may_watch(request.path, WatcherType::Data)?;
             self.view.watches.leave_data(request.path, self.watcher);
         }
         write_get_data_response(writer, node.data(), &node.stat());
@@ -125,6 +179,7 @@ impl Reading<'_> {
             self.may_read(node)?;
         }
         if request.watch {
+            self.may_watch(request.path, WatcherType::Data)?;
             self.view.watches.leave_data(request.path, self.watcher);
         }
         node?.stat().write(writer);
@@ -132,31 +187,98 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn get_children(&self, request: &GetChildrenRequest<'_>, writer: &mut Writer<'_>) -> Outcome {
+    fn get_children(
+        &self,
+        request: &GetChildrenRequest<'_>,
+        writer: &mut Writer<'_>,
+        end: usize,
+    ) -> Outcome {
         let node = self.readable(request.path)?;
+        if request.watch {
+            self.may_watch(request.path, WatcherType::Children)?;
+        }
+        self.write_children(request.path, &node, writer, end)?;
         if request.watch {
             self.view.watches.leave_child(request.path, self.watcher);
         }
-        self.write_children(request.path, &node, writer);
         Ok(())
     }
 
-    fn write_children(&self, path: &BStr, node: &NodeRef<'_>, writer: &mut Writer<'_>) {
-        let children = node.children().map(|name| name.as_bytes());
+    /// Writes no further than to `end`: a list can be much longer than anybody reads.
+    fn write_children(
+        &self,
+        path: &BStr,
+        node: &NodeRef<'_>,
+        writer: &mut Writer<'_>,
+        end: usize,
+    ) -> Outcome {
+        let children = node.children();
         // A length for the list and one for each name.
         let (lengths, before) = (4 * (1 + children.len()), writer.written());
-        write_get_children_response(writer, children);
+        self.within(before + lengths, end)?;
+        writer.length(children.len());
+        for name in children {
+            writer.ustring(name.as_bytes());
+            self.within(writer.written(), end)?;
+        }
         self.note_read(path, writer.written() - before - lengths);
+        Ok(())
     }
 
-    fn get_children2(&self, request: &GetChildren2Request<'_>, writer: &mut Writer<'_>) -> Outcome {
+    /// Whether a reply that has come to `written` bytes may go on.
+    fn within(&self, written: usize, end: usize) -> Outcome {
+        if written <= end {
+            return Ok(());
+        }
+        self.reached.note(Limit::Reply, self.peer);
+        Err(ErrorCode::MARSHALLING_ERROR)
+    }
+
+    fn get_children2(
+        &self,
+        request: &GetChildren2Request<'_>,
+        writer: &mut Writer<'_>,
+        end: usize,
+    ) -> Outcome {
         let node = self.readable(request.path)?;
+        if request.watch {
+            self.may_watch(request.path, WatcherType::Children)?;
+        }
+        self.write_children(request.path, &node, writer, end)?;
         if request.watch {
             self.view.watches.leave_child(request.path, self.watcher);
         }
-        self.write_children(request.path, &node, writer);
         node.stat().write(writer);
         Ok(())
+    }
+
+    /// Whether the client may leave this watch: it is there already, or there is room for it.
+    fn may_watch(&self, path: &BStr, kind: WatcherType) -> Outcome {
+        let watches = self.view.watches;
+        let limit = if watches.paths_of(self.watcher) >= self.limits.watches_per_session_max {
+            Limit::WatchesPerSession
+        } else if watches.count() >= self.limits.watches_max {
+            Limit::Watches
+        } else {
+            return Ok(());
+        };
+        if watches.check(path, self.watcher, kind) {
+            return Ok(());
+        }
+        self.reached.note(limit, self.peer);
+        Err(ErrorCode::BAD_ARGUMENTS)
+    }
+
+    /// The limit above which there are watches, if there is one.
+    fn exceeded(&self) -> Option<Limit> {
+        let watches = self.view.watches;
+        if watches.paths_of(self.watcher) > self.limits.watches_per_session_max {
+            Some(Limit::WatchesPerSession)
+        } else if watches.count() > self.limits.watches_max {
+            Some(Limit::Watches)
+        } else {
+            None
+        }
     }
 
     /// READ or ADMIN lets a client see the list; without ADMIN the digests in it are hidden.
@@ -191,6 +313,7 @@ impl Reading<'_> {
         &self,
         request: &GetEphemeralsRequest<'_>,
         writer: &mut Writer<'_>,
+        end: usize,
     ) -> Outcome {
         let prefix = request.prefix_path.unwrap_or_default();
         // A prefix is not trimmed, only looked at as if it were.
@@ -198,27 +321,35 @@ impl Reading<'_> {
         let every = trimmed.is_empty() || trimmed == b"/";
         let mut paths: Vec<_> = self.view.tree.ephemerals_of(self.session).collect();
         paths.retain(|path| every || path.starts_with(prefix.as_bytes()));
+        let bytes: usize = paths.iter().map(|path| 4 + path.len()).sum();
+        self.within(writer.written() + 4 + bytes, end)?;
         writer.vector(&paths, |writer, path| writer.ustring(path));
         Ok(())
     }
 
     /// Reads inside a multiRead leave no watches, and fail one by one.
-    fn multi_read(&self, request: &MultiRequest<'_>, writer: &mut Writer<'_>) -> Outcome {
+    fn multi_read(
+        &self,
+        request: &MultiRequest<'_>,
+        writer: &mut Writer<'_>,
+        end: usize,
+    ) -> Outcome {
         if request.ops.iter().any(|op| !op.is_read()) {
             return Err(ErrorCode::MARSHALLING_ERROR);
         }
         for op in &request.ops {
-            self.multi_read_op(op, writer);
+            self.multi_read_op(op, writer, end)?;
+            self.within(writer.written(), end)?;
         }
         MultiHeader::END.write(writer);
         Ok(())
     }
 
-    fn multi_read_op(&self, op: &MultiOp<'_>, writer: &mut Writer<'_>) {
+    fn multi_read_op(&self, op: &MultiOp<'_>, writer: &mut Writer<'_>, end: usize) -> Outcome {
         let path = match op {
             MultiOp::GetData(request) => request.path,
             MultiOp::GetChildren(request) => request.path,
-            _ => return,
+            _ => return Ok(()),
         };
         match self.readable(path) {
             Err(error) => MultiResult::Error(error).write(writer),
@@ -228,10 +359,11 @@ impl Reading<'_> {
                     self.note_read(path, node.data().map_or(0, <[u8]>::len));
                     write_get_data_response(writer, node.data(), &node.stat());
                 } else {
-                    self.write_children(path, &node, writer);
+                    self.write_children(path, &node, writer, end)?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Names without anything secret: of a digest only the user.
@@ -245,6 +377,11 @@ impl Reading<'_> {
 
     fn add_watch(&self, request: &AddWatchRequest<'_>, writer: &mut Writer<'_>) -> Outcome {
         let mode = AddWatchMode::from_code(request.mode).ok_or(ErrorCode::MARSHALLING_ERROR)?;
+        let kind = match mode {
+            AddWatchMode::Persistent => WatcherType::Persistent,
+            AddWatchMode::PersistentRecursive => WatcherType::PersistentRecursive,
+        };
+        self.may_watch(request.path, kind)?;
         self.view.watches.leave(request.path, self.watcher, mode);
         writer.int(ErrorCode::OK.0);
         Ok(())

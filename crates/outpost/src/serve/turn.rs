@@ -21,7 +21,7 @@ use crate::serve::connection::Ended;
 use crate::serve::handshake;
 use crate::serve::outstanding::{LargeTicket, TooLarge};
 use crate::serve::pipeline::{Forwarded, Local};
-use crate::serve::read::{Reading, is_read, sync_path};
+use crate::serve::read::{Reading, TooManyWatches, is_read, sync_path};
 use crate::serve::read_only;
 use crate::serve::reply;
 use crate::serve::sasl::{Answer, Failure};
@@ -345,9 +345,15 @@ impl Served<'_> {
             session: self.client.session(),
             rules: self.service.clients.rules(),
             namespaces: &self.worker.namespaces,
+            limits: self.service.clients.read_limits(),
+            reached: &self.service.stats.reached,
+            peer: self.client.peer,
         };
         let before = state.out.len();
-        reading.answer(op, header.xid, body, &mut state.out);
+        if let Err(TooManyWatches) = reading.answer(op, header.xid, body, &mut state.out) {
+            state.phase = Phase::Ending;
+            return;
+        }
         done.sizes.note(state.out.len() - before);
         done.reads += 1;
         done.sent += 1;

@@ -11,7 +11,11 @@ const SESSION_TICKS_MIN: u32 = 2;
 const SESSION_TICKS_MAX: u32 = 20;
 /// Bytes a client may leave unread where nothing is set, unless frames are so large that it must be more. A
 /// Java server keeps them without bound.
-const OUTBOX_BYTES_MAX: usize = 32 << 20;
+const OUTBOX_BYTES_MAX: usize = 64 << 20;
+/// What stands around the largest znode in a reply.
+const AROUND_DATA: usize = 1 << 10;
+/// Paths one session may watch where nothing is set: ten times what the largest caches of client libraries watch.
+const WATCHES_PER_SESSION_MAX: usize = 1_000_000;
 
 pub(super) fn clients(
     settings: &mut Settings,
@@ -33,6 +37,11 @@ pub(super) fn clients(
         frame_bytes_max,
         outbox_bytes_max,
         outbox_bytes_total_max: outbox_bytes_total_max(settings, outbox_bytes_max),
+        reply_bytes_max: reply_bytes_max(settings, frame_bytes_max, outbox_bytes_max),
+        watches_per_session_max: settings
+            .amount("outpost.watchesPerSession", "paths")
+            .unwrap_or(WATCHES_PER_SESSION_MAX),
+        watches_max: settings.amount("outpost.watches", "watches"),
         sessionless_timeout: sessionless.unwrap_or(Duration::from_secs(10)),
         global_outstanding_limit: settings.count("globalOutstandingLimit", 1, 1000, "requests"),
         large_requests: large_requests(settings),
@@ -98,6 +107,29 @@ fn outbox_bytes_total_max(settings: &mut Settings, outbox_bytes_max: usize) -> O
         settings.complain(&setting, &text);
     }
     Some(bytes)
+}
+
+/// The largest znode fits, and the longest reply leaves room for what comes behind it.
+fn reply_bytes_max(
+    settings: &mut Settings,
+    frame_bytes_max: usize,
+    outbox_bytes_max: usize,
+) -> usize {
+    let min = frame_bytes_max.saturating_add(AROUND_DATA);
+    let Some(bytes) = settings.amount("outpost.replyBytes", "bytes") else {
+        return min.max(outbox_bytes_max / 2);
+    };
+    let max = outbox_bytes_max.saturating_sub(OUTBOX_BYTES_PAUSE).max(min);
+    if !(min..=max).contains(&bytes)
+        && let Some(setting) = settings.get("outpost.replyBytes")
+    {
+        let text = format!(
+            "must be between {min}, so that the largest znode can be read (jute.maxbuffer={frame_bytes_max}), and \
+             {max}, so that it can wait to be read (outpost.outboxBytes={outbox_bytes_max})"
+        );
+        settings.complain(&setting, &text);
+    }
+    bytes
 }
 
 fn large_requests(settings: &mut Settings) -> Option<LargeRequests> {
