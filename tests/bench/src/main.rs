@@ -1,5 +1,5 @@
-//! A Java observer and an Outpost of one ensemble, side by side: under load, and while their ensemble loses its
-//! leader.
+//! A Java observer and an Outpost of one ensemble, side by side: under load, while their ensemble loses its
+//! leader, under attack, and while everybody comes at one time.
 //!
 //! Absolute numbers belong to the machine; what counts is how the two compare in one run.
 
@@ -7,9 +7,14 @@
 #![allow(clippy::expect_used)]
 
 mod detach;
+mod handshakes;
+mod line;
 mod load;
+mod paced;
+mod part;
 mod populate;
 mod process;
+mod protect;
 mod reads;
 mod report;
 
@@ -31,6 +36,20 @@ struct Arguments {
 enum What {
     /// What clients feel while the ensemble loses its leader, or the observers their link.
     Detach(detach::Arguments),
+    /// What well-behaved clients feel while others attack.
+    Protect(protect::Arguments),
+    /// What connected clients feel while thousands come over TLS at one time.
+    Handshakes(handshakes::Arguments),
+    /// A part of a benchmark, in a process of its own; nobody else starts it.
+    #[command(hide = true, subcommand)]
+    Part(Part),
+}
+
+#[derive(Subcommand)]
+enum Part {
+    Attack(protect::attacks::Arguments),
+    Nobody,
+    Storm(handshakes::storm::Arguments),
 }
 
 fn main() {
@@ -38,5 +57,10 @@ fn main() {
     match arguments.what {
         None => reads::run(&arguments.reads),
         Some(What::Detach(detach)) => detach::run(&detach),
+        Some(What::Protect(protect)) => protect::run(&protect),
+        Some(What::Handshakes(handshakes)) => handshakes::run(&handshakes),
+        Some(What::Part(Part::Attack(attack))) => protect::attacks::run(&attack),
+        Some(What::Part(Part::Nobody)) => protect::attacks::be_nobody(),
+        Some(What::Part(Part::Storm(storm))) => handshakes::storm::run(&storm),
     }
 }

@@ -13,6 +13,7 @@ use crate::{JVM_OPTIONS, populate, process};
 
 /// What is measured, and for how long.
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// Znodes of 100 bytes in the tree.
     #[arg(long, default_value_t = 200_000)]

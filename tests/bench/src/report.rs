@@ -48,8 +48,13 @@ pub(crate) fn median<T>(rounds: &[T], of: impl Fn(&T) -> f64) -> f64 {
     values[values.len() / 2]
 }
 
+/// The median of values in their order; NaN when there are none.
+pub(crate) fn median_of_sorted(values: &[f64]) -> f64 {
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// Small numbers with more of their digits; NaN stands for what did not come about.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value {
         value if value.is_nan() => "-".to_owned(),
         value if value.fract() == 0.0 || value.abs() >= 100.0 => format!("{value:.0}"),
