@@ -2,17 +2,22 @@
 //! notices.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use bstr::BStr;
 use outpost_tests::certificates::Authority;
 use outpost_tests::offenders::{
-    Deaf, Garbage, address, connect_from, connect_request, half_a_word, is_gone, request,
+    Deaf, Garbage, address, connect_deaf, connect_from, connect_request, half_a_word, is_gone,
+    request,
 };
 use outpost_tests::raw::RawClient;
 use outpost_tests::wait;
 use outpost_wire::OpCode;
 use outpost_wire::proto::GetDataRequest;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::siege::{SIEGE_LIMIT, Siege};
 use crate::stage::TIMEOUT_MS;
@@ -215,5 +220,46 @@ fn p6_half_open_handshakes_and_garbage_at_the_port_for_tls_disturb_nobody() {
         sent.unwrap_or_else(|error| panic!("{} is not cut: {error}", garbage.kind));
     }
     siege.wait_until_strangers_are_gone();
+    siege.end();
+}
+
+/// A client over TLS.
+type Secured = StreamOwned<ClientConnection, TcpStream>;
+
+fn connect_over_tls(authority: &Authority, from: IpAddr, server: SocketAddr) -> Secured {
+    let mut roots = RootCertStore::empty();
+    let trust = CertificateDer::from_pem_file(authority.trust_store()).expect("a certificate");
+    roots.add(trust).expect("it can be trusted");
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+    StreamOwned::new(connection, connect_deaf(from, server).expect("connected"))
+}
+
+#[test]
+fn p6_clients_that_never_read_over_tls_leave_nothing_behind_either() {
+    let authority = Authority::new();
+    let siege = Siege::with(|port| secure_lines(&authority, port));
+    let before = siege.resident_bytes();
+    let question = ask_for_large(&siege);
+    let deaf: Vec<Secured> = (0..20)
+        .map(|number| {
+            let mut client = connect_over_tls(&authority, address(number), siege.secure);
+            client.write_all(&connect_request(4_000)).expect("sent");
+            client.read_exact(&mut [0; 4]).expect("answered");
+            for _ in 0..100 {
+                client
+                    .write_all(&question)
+                    .expect("it takes some questions");
+            }
+            client
+        })
+        .collect();
+    siege.everybody_goes_on();
+    assert_small_growth(&siege, before);
+    siege.wait_until_strangers_are_gone();
+    drop(deaf);
     siege.end();
 }

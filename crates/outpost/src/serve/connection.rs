@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use outpost_forward::clock;
 use outpost_wire::Zxid;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::limits::{FIRST_READ_BYTES, READ_BYTES};
@@ -113,8 +113,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         self.bury(&ended);
         // Ahead of closing: a client that has sent more meanwhile sees an end and not a reset. An error
-        // means that it is gone already.
-        let _ = self.channel.stream.shutdown().await;
+        // means that it is gone already. Nothing is waited for: over TLS there is something to write, and one that
+        // never reads would keep its socket and its seat for ever.
+        let stream = &mut self.channel.stream;
+        let once = |cx: &mut Context<'_>| Poll::Ready(Pin::new(&mut *stream).poll_shutdown(cx));
+        let _ = poll_fn(once).await;
     }
 
     async fn serve(&mut self) -> Result<(), Ended> {
