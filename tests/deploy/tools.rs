@@ -97,7 +97,10 @@ pub(crate) fn kustomize() -> Command {
         let version = text("tests/deploy/kustomize-version.txt");
         let module = format!("sigs.k8s.io/kustomize/kustomize/v5@{}", version.trim());
         let mut go = Command::new("go");
-        go.args(["install", &module])
+        // It renders a page or two: what the compiler does for speed costs more than it gives.
+        go.args(["install", "-gcflags=all=-N -l -dwarf=false"])
+            .args(["-ldflags=-s -w", &module])
+            .env("CGO_ENABLED", "0")
             .env("GOBIN", dir.canonicalize().unwrap());
         succeeds(&mut go, "");
     });

@@ -166,6 +166,14 @@ pub fn java_read_only() -> Program {
     }
 }
 
+/// The same while one server takes another's place: see `clients/java/ChangeoverClient.java`.
+pub fn java_changeover() -> Program {
+    Program {
+        name: "java-changeover",
+        command: java_program("ChangeoverClient"),
+    }
+}
+
 /// The same with users that log in: see `clients/java-sasl/SaslClient.java`.
 pub fn java_sasl() -> Program {
     let jars = java_jars();
@@ -433,7 +441,13 @@ fn java_jars() -> String {
 
 fn java_program(main: &str) -> Command {
     let jars = java_jars();
-    let sources = ["Checks", "NativeClient", "CuratorClient", "ReadOnlyClient"];
+    let sources = [
+        "Checks",
+        "NativeClient",
+        "CuratorClient",
+        "ReadOnlyClient",
+        "ChangeoverClient",
+    ];
     let sources = sources.map(|name| program_file(&format!("java/{name}.java")));
     let classes = compiled_java("java", &sources, &jars);
     let mut command = quiet_java();
