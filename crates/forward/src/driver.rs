@@ -223,7 +223,7 @@ impl Wire {
         self.owners.must_claim = self.learner.epoch() == known_epoch;
         let ended = self.exchange(began, upward, requests).await;
         status.set_arriving(None);
-        requests.give_back(self.owners.take_waiting());
+        self.leave_waiting(upward, requests);
         status.keep_recording(self.learner.recording());
         match ended {
             Ok(()) => Lost::Stopped,
@@ -536,6 +536,19 @@ impl Wire {
             }
         }
         self.flush_syncs(upward);
+    }
+
+    /// Leaves to the next link what has waited in vain for the leader's word, for clients that are still here. One
+    /// that came back meanwhile on another connection asks for its session ahead of that, so the next link could
+    /// not tell the two apart.
+    fn leave_waiting(&mut self, upward: &Upward, requests: &mut Requests) {
+        for forward in self.owners.take_waiting() {
+            let pending = &forward.pending;
+            match upward.answers.is_there(pending.origin) {
+                true => requests.give_back(forward),
+                false => upward.answers.not_forwarded(pending.origin, Some(pending)),
+            }
+        }
     }
 
     /// Asks on behalf of a client that wants its session here, if it still does.

@@ -144,9 +144,9 @@ impl Requests {
         self.given_back.len() + self.queue.len()
     }
 
-    /// Takes what was not sent, for the next link. No more than may be on their way at one time.
-    pub(crate) fn give_back(&mut self, forwards: impl Iterator<Item = Forward>) {
-        self.given_back.extend(forwards.map(Request::Forward));
+    /// Takes one that was not sent, for the next link. No more than may be on their way at one time.
+    pub(crate) fn give_back(&mut self, forward: Forward) {
+        self.given_back.push_back(Request::Forward(forward));
     }
 }
 
