@@ -8,6 +8,7 @@
 
 mod backup;
 mod bounds;
+mod check;
 mod client_tls;
 mod clients;
 mod detach;

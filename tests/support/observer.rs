@@ -327,7 +327,7 @@ pub fn outpost_binary() -> PathBuf {
 }
 
 /// A program that sees another file as `/etc/hosts`, and nobody else does.
-fn with_hosts(hosts: &Path, program: &Path) -> Command {
+pub fn with_hosts(hosts: &Path, program: &Path) -> Command {
     const SCRIPT: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
     let mut unshare = Command::new("unshare");
     unshare.args(["--map-root-user", "--mount", "sh", "-c", SCRIPT]);

@@ -1,13 +1,19 @@
 //! The ensemble: every voter is visited at once, and what was found is put together.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use outpost::config::Config;
 use outpost_forward::Candidates;
-use outpost_wire::membership::{Endpoint, Member};
+use outpost_wire::ServerId;
+use outpost_wire::membership::{Endpoint, Member, Role};
 use tokio::task::JoinSet;
 
+use super::admin::{self, Told};
+use super::agreement::{self, Voter};
+use super::id;
 use super::report::{Report, Subject};
+use super::round_trip::RoundTrips;
 use super::server::{ClientPort, Found, Leading, visit_client_port, visit_master};
 use super::tls::QuorumTls;
 use super::visit::{Answer, DEADLINE, Door};
@@ -16,6 +22,8 @@ use super::visit::{Answer, DEADLINE, Door};
 pub(super) struct Look {
     found: Vec<Found>,
     client_ports: Vec<ClientPort>,
+    /// What each admin server tells that was found.
+    told: BTreeMap<ServerId, Told>,
 }
 
 /// Visits everybody side by side; takes [`DEADLINE`] at most.
@@ -33,50 +41,109 @@ pub(super) async fn look(config: &Config, tls: &QuorumTls) -> Look {
         visits.spawn(async move { (order, visit_master(place, &config, &tls, deadline).await) });
     }
     let mut words = JoinSet::new();
-    for member in ensemble.members.members.values() {
-        if let Some(endpoint) = client_endpoint(member).filter(|_| member.id != config.id) {
-            words.spawn(visit_client_port(member.id, endpoint, deadline));
+    let mut admins = JoinSet::new();
+    for member in ensemble
+        .members
+        .members
+        .values()
+        .filter(|it| it.id != config.id)
+    {
+        if let Some((endpoint, guessed)) = client_endpoint(member, config) {
+            words.spawn(visit_client_port(member.id, endpoint, guessed, deadline));
+        }
+        if let (Some(address), Role::Participant) = (member.addresses.first(), member.role) {
+            let (id, host, config) = (member.id, address.host.clone(), config.clone());
+            admins.spawn(async move { (id, admin::ask(id, host, &config, deadline).await) });
         }
     }
     let mut found: Vec<(usize, Found)> = visits.join_all().await;
     found.sort_by_key(|(order, found)| (found.place.server, *order));
     let mut client_ports = words.join_all().await;
     client_ports.sort_by_key(|port| port.server);
+    let told = admins.join_all().await.into_iter();
     Look {
         found: found.into_iter().map(|(_, found)| found).collect(),
         client_ports,
+        told: told.filter_map(|(id, told)| Some((id, told?))).collect(),
     }
 }
 
-/// Where a member serves clients, as seen from here.
-fn client_endpoint(member: &Member) -> Option<Endpoint> {
-    let client = member.client.clone()?;
-    match client.is_wildcard() {
-        true => Some(Endpoint::new(
-            member.addresses.first()?.host.clone(),
-            client.port,
-        )),
-        false => Some(client),
+/// Where a member serves clients, as seen from here; and whether that is only a guess.
+///
+/// A voter whose line does not say mostly has the port that we have too.
+fn client_endpoint(member: &Member, config: &Config) -> Option<(Endpoint, bool)> {
+    let host = || Some(member.addresses.first()?.host.clone());
+    match &member.client {
+        Some(client) if client.is_wildcard() => Some((Endpoint::new(host()?, client.port), false)),
+        Some(client) => Some((client.clone(), false)),
+        None => {
+            let ours = config.clients.doors.plain.as_ref()?;
+            let guess = Endpoint::new(host()?, ours.port);
+            (ours.port != 0 && member.role == Role::Participant).then_some((guess, true))
+        }
     }
 }
 
 impl Look {
     /// Reports everything; says to whom Outpost would attach.
-    pub(super) fn report(&self, report: &mut Report) -> Option<String> {
+    pub(super) fn report(&self, config: &Config, report: &mut Report) -> Option<String> {
         let leader = self.leader();
         for found in &self.found {
             if found.place.observer_master {
                 found.report_observer_master(leader, report);
             } else {
                 found.report_name(report);
+                found.report_addresses(report);
                 found.report_quorum_port(leader, report);
             }
         }
         for port in &self.client_ports {
             port.report(leader, report);
         }
+        self.report_round_trips(config, report);
         self.report_leader(leader, report);
+        let voters = self.voters(config);
+        agreement::check(config, &voters, report);
+        id::check(config, leader.map(|leader| leader.server), &voters, report);
         self.master(leader)
+    }
+
+    fn report_round_trips(&self, config: &Config, report: &mut Report) {
+        for voter in config.ensemble.members.participants() {
+            let at_quorum_port = self
+                .found
+                .iter()
+                .filter(|found| found.place.server == voter.id);
+            let at_client_port = self
+                .client_ports
+                .iter()
+                .filter(|port| port.server == voter.id);
+            let measured = at_quorum_port
+                .filter_map(|found| found.round_trips.as_ref())
+                .chain(at_client_port.filter_map(|port| port.round_trips.as_ref()));
+            if let Some(best) = measured.max_by_key(|round_trips: &&RoundTrips| round_trips.count())
+            {
+                report.ok(
+                    Subject::Server(voter.id),
+                    &format!("a round trip takes {best}"),
+                );
+            }
+        }
+    }
+
+    /// What each voter says of itself.
+    fn voters(&self, config: &Config) -> Vec<Voter<'_>> {
+        let participants = config.ensemble.members.participants();
+        let voter = |member: &Member| Voter {
+            id: member.id,
+            conf: self
+                .client_ports
+                .iter()
+                .find(|port| port.server == member.id)
+                .and_then(|port| port.conf.as_ref()),
+            told: self.told.get(&member.id),
+        };
+        participants.map(voter).collect()
     }
 
     /// Whether somebody answers as a leader.

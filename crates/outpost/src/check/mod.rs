@@ -4,25 +4,33 @@
 //! own ports. Prints one finding per line: a grade (`ok`, `warn`, `fail`), a subject without spaces, a sentence.
 //! The last line is the verdict.
 //!
-//! The ensemble sees no more of it than TCP connections, one OBSERVERINFO to whoever leads, and the
-//! four-letter word `srvr`. Nothing attaches, and no session is made.
+//! The ensemble sees no more of it than TCP connections, one OBSERVERINFO to whoever leads, the four-letter words `srvr`
+//! and `conf`, and three questions to each admin server. Nothing attaches, and no session is made.
 //!
 //! Read on in `understood` (the configuration in plain words), `visit` (one look at one door), `server` (what that
-//! says of a server), `entry` (TLS and SASL on the way in), `ensemble` (what all say together), `ports` (our own),
-//! `tls`, `sasl` and `host` (what else this machine must have), `report` (findings) and `output` (how they are printed).
+//! says of a server), `entry` (TLS and SASL on the way in), `word`, `srvr`, `conf` and `admin` (what a server says of
+//! itself), `ensemble` (what all say together), `round_trip` (how far away they are), `agreement` (whether they have our
+//! settings), `id` (whether somebody has ours), `ports` (our own), `tls`, `sasl` and `host` (what else this machine must
+//! have), `report` (findings) and `output` (how they are printed).
 
+mod admin;
+mod agreement;
+mod conf;
 mod ensemble;
 mod entry;
 mod host;
+mod id;
 mod output;
 mod ports;
 mod report;
+mod round_trip;
 mod sasl;
 mod server;
 mod srvr;
 mod tls;
 mod understood;
 mod visit;
+mod word;
 
 use std::process::ExitCode;
 
@@ -38,8 +46,9 @@ use report::{Report, Subject};
 pub(crate) const ABOUT: &str = "\
 Say what `run` would do, and what stands in its way.
 
-Reads the configuration, visits every voter side by side (name, quorum port, who leads, round-trip times, \
-client port), and tries the ports that Outpost would listen on. Safe beside a working ensemble: the leader gets one \
+Reads the configuration, visits every voter side by side (all addresses of its name, quorum port, who leads, \
+round-trip times, client port, its settings and its clock as far as it tells them, whether our id is free), and \
+tries the ports that Outpost would listen on. Safe beside a working ensemble: the leader gets one \
 short handshake and nothing attaches; its log shows a learner that came and went.
 
 Prints one finding per line: `ok`, `warn` or `fail`, a subject, a sentence. The last line is the verdict. With --json \
@@ -108,7 +117,7 @@ fn examine(loaded: &Loaded, report: &mut Report) -> ExitCode {
         let waiting = Waiting::for_("the answers of the ensemble");
         let ensemble = ensemble::look(config, &tls).await;
         drop(waiting);
-        let master = ensemble.report(report);
+        let master = ensemble.report(config, report);
         sasl::answered(config, ensemble.has_leader(), report);
         host::check(config, report);
         ports::check(config, report).await;

@@ -1,5 +1,6 @@
 //! One server: what a visit to one of its ports finds, and what is to be said of it.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use outpost::config::Config;
@@ -7,10 +8,13 @@ use outpost_forward::Candidate;
 use outpost_wire::ServerId;
 use outpost_wire::membership::Endpoint;
 
+use super::conf::{self, Conf};
 use super::report::{Report, Subject};
+use super::round_trip::RoundTrips;
 use super::srvr::{self, Srvr};
 use super::tls::QuorumTls;
 use super::visit::{self, Answer, DEADLINE, Door, Name};
+use super::word;
 
 /// Whoever answered as a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +28,10 @@ pub(super) struct Found {
     pub(super) place: Candidate,
     pub(super) name: Name,
     pub(super) door: Door,
+    /// At each address of the name.
+    tried: Vec<(SocketAddr, Door)>,
     pub(super) answer: Option<Answer>,
+    pub(super) round_trips: Option<RoundTrips>,
     /// What the way in has shown.
     learned: Vec<String>,
 }
@@ -33,8 +40,12 @@ pub(super) struct Found {
 pub(super) struct ClientPort {
     pub(super) server: ServerId,
     endpoint: Endpoint,
+    /// Whether its line names no port, so that ours was tried.
+    guessed: bool,
     door: Door,
     srvr: Option<Srvr>,
+    pub(super) conf: Option<Conf>,
+    pub(super) round_trips: Option<RoundTrips>,
 }
 
 /// Visits a quorum port, or an observer master. One OBSERVERINFO is enough, and it is the leader's.
@@ -45,6 +56,15 @@ pub(super) async fn visit_master(
     deadline: Instant,
 ) -> Found {
     let knock = visit::knock(&place.host, place.port, deadline).await;
+    // A leader's log shows every connection; who refuses does not notice.
+    let again = knock
+        .tried
+        .iter()
+        .find(|(_, door)| matches!(door, Door::Refused(_)));
+    let round_trips = match (&knock.door, again) {
+        (Door::Refused(_), Some((address, door))) => RoundTrips::of(*address, door, deadline).await,
+        _ => RoundTrips::once(&knock.door),
+    };
     let (learned, answer) = match (knock.stream, tls) {
         (Some(stream), _) if !place.observer_master => {
             let (learned, answer) = visit::introduce(stream, &place, config, tls, deadline).await;
@@ -57,27 +77,45 @@ pub(super) async fn visit_master(
         place,
         name: knock.name,
         door: knock.door,
+        tried: knock.tried,
         answer,
+        round_trips,
         learned,
     }
 }
 
-/// Visits a client port.
+/// Visits a client port; `guessed` if nothing says that it is one.
 pub(super) async fn visit_client_port(
     server: ServerId,
     endpoint: Endpoint,
+    guessed: bool,
     deadline: Instant,
 ) -> ClientPort {
     let knock = visit::knock(&endpoint.host, endpoint.port, deadline).await;
     let srvr = match knock.stream {
-        Some(stream) => srvr::ask(stream, deadline).await,
+        Some(stream) => word::ask(stream, "srvr", deadline).await,
         None => None,
     };
+    let srvr = srvr.map(|answer| srvr::parse(&answer));
+    let open = knock
+        .tried
+        .iter()
+        .find(|(_, door)| matches!(door, Door::Open(_)));
+    let (mut conf, mut round_trips) = (None, None);
+    if let (Some((address, door)), Some(_)) = (open, &srvr) {
+        round_trips = RoundTrips::of(*address, door, deadline).await;
+        if let (_, Some(stream)) = visit::knock_at(*address, deadline).await {
+            conf = word::ask(stream, "conf", deadline).await;
+        }
+    }
     ClientPort {
         server,
         endpoint,
+        guessed,
         door: knock.door,
         srvr,
+        conf: conf.and_then(|answer| conf::parse(&answer)),
+        round_trips,
     }
 }
 
@@ -101,6 +139,32 @@ impl Found {
             }
             Name::Unknown(why) => {
                 report.fail(self.subject(), &format!("{host} cannot be resolved: {why}"));
+            }
+        }
+    }
+
+    /// Of a name with several addresses what was found at each, where that is not what was found altogether.
+    pub(super) fn report_addresses(&self, report: &mut Report) {
+        let differ = |(_, door): &&(SocketAddr, Door)| {
+            std::mem::discriminant(door) != std::mem::discriminant(&self.door)
+        };
+        for (address, door) in self.tried.iter().filter(differ) {
+            let host = &self.place.host;
+            match door {
+                Door::Refused(_) => {
+                    report.ok(self.subject(), &format!("{host} refuses at {address}"));
+                }
+                Door::Unreachable(why) => {
+                    let text = format!("{host} cannot be reached at {address}: {why}");
+                    report.warn(self.subject(), &text);
+                }
+                Door::Silent => {
+                    let text = format!(
+                        "{host} is silent at {address}, and an attempt to attach may lose its time there"
+                    );
+                    report.warn(self.subject(), &text);
+                }
+                Door::Nowhere | Door::Open(_) => {}
             }
         }
     }
@@ -214,6 +278,14 @@ impl ClientPort {
         let subject = Subject::Server(self.server);
         let port = format!("client port {}", self.endpoint);
         let Some(srvr) = &self.srvr else {
+            if self.guessed {
+                let text = format!(
+                    "its line names no client port, and no ZooKeeper answers at ours, {}",
+                    self.endpoint
+                );
+                report.ok(subject, &text);
+                return;
+            }
             let why = match &self.door {
                 Door::Open(_) => "does not answer `srvr`".to_owned(),
                 Door::Refused(_) => "refuses, so the server may be down".to_owned(),
@@ -252,7 +324,11 @@ impl ClientPort {
     }
 }
 
-/// Milliseconds with one digit behind the point.
-fn millis(duration: Duration) -> String {
-    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+/// Milliseconds with one digit behind the point, or two where there is none before it.
+pub(super) fn millis(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1e3;
+    match millis < 1.0 {
+        true => format!("{millis:.2} ms"),
+        false => format!("{millis:.1} ms"),
+    }
 }

@@ -1,14 +1,5 @@
 //! The four-letter word `srvr`: which release a server is of, and what it does.
 
-use std::time::Instant;
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout_at;
-
-/// The longest answer that is read; a real one has some hundred bytes.
-const ANSWER_BYTES_MAX: u64 = 16 << 10;
-
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Srvr {
@@ -20,23 +11,8 @@ pub(super) struct Srvr {
     pub(super) refusal: Option<String>,
 }
 
-/// Asks. `None` if nothing comes.
-pub(super) async fn ask(mut stream: TcpStream, deadline: Instant) -> Option<Srvr> {
-    let mut answer = Vec::new();
-    let exchange = async {
-        stream.write_all(b"srvr").await?;
-        // A server may reset the connection behind its last word; what came before counts.
-        let mut limited = (&mut stream).take(ANSWER_BYTES_MAX);
-        limited.read_to_end(&mut answer).await
-    };
-    let ended = timeout_at(deadline.into(), exchange).await;
-    if ended.is_err() || answer.is_empty() {
-        return None;
-    }
-    Some(parse(&String::from_utf8_lossy(&answer)))
-}
-
-fn parse(answer: &str) -> Srvr {
+/// Understands an answer.
+pub(super) fn parse(answer: &str) -> Srvr {
     let value = |key: &str| {
         let line = answer.lines().find_map(|line| line.strip_prefix(key));
         line.map(|value| value.trim().to_owned())

@@ -32,6 +32,19 @@ pub(super) fn check(config: &Config, report: &mut Report) -> QuorumTls {
             Err(error) => report.fail(Subject::Tls, &format!("towards clients: {error}")),
         }
     }
+    if let Some(settings) = &config.tls.admin {
+        match ServerTls::for_operators(settings) {
+            // The same stores as towards the ensemble, where that has TLS too.
+            Ok(_) if config.tls.quorum.is_some() => {
+                report.ok(
+                    Subject::Tls,
+                    "the admin server shows the same certificate as to the ensemble",
+                );
+            }
+            Ok(_) => describe("ssl.quorum (admin server)", settings, report),
+            Err(error) => report.fail(Subject::Tls, &format!("the admin server: {error}")),
+        }
+    }
     let Some(settings) = &config.tls.quorum else {
         if config.tls.clients.is_none() {
             let text = "no TLS: clients and servers are spoken to in plain text";

@@ -16,6 +16,7 @@ use outpost_mirror::TreeOptions;
 use outpost_wire::Zxid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use super::entry::{self, Entered, Stream};
@@ -52,9 +53,25 @@ pub(super) enum Door {
     Open(Duration),
 }
 
+impl Door {
+    /// From the best that can be found to the worst.
+    fn rank(&self) -> u8 {
+        match self {
+            Door::Open(_) => 0,
+            Door::Refused(_) => 1,
+            Door::Unreachable(_) => 2,
+            Door::Silent => 3,
+            Door::Nowhere => 4,
+        }
+    }
+}
+
 /// What came of knocking: the connection, if there is one, is for the visitor to use and close.
 pub(super) struct Knock {
     pub(super) name: Name,
+    /// What was found at each address of the name, in their order.
+    pub(super) tried: Vec<(SocketAddr, Door)>,
+    /// The best of these, the first of equals.
     pub(super) door: Door,
     pub(super) stream: Option<TcpStream>,
 }
@@ -77,23 +94,39 @@ pub(super) enum Answer {
     Closed(String),
 }
 
-/// Looks a host up and tries its addresses in order, as the link does.
+/// Looks a host up and tries all its addresses side by side. The link tries them in order, until one connects.
 pub(super) async fn knock(host: &str, port: u16, deadline: Instant) -> Knock {
     let (name, addresses) = resolve(host, port, deadline).await;
-    let mut door = Door::Nowhere;
-    for address in addresses {
-        let began = Instant::now();
-        match timeout_at(deadline.into(), TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                let (door, stream) = (Door::Open(began.elapsed()), Some(stream));
-                return Knock { name, door, stream };
-            }
-            Ok(Err(error)) => door = closed(&error, began.elapsed()),
-            Err(_) => door = Door::Silent,
-        }
+    let mut knocks = JoinSet::new();
+    for (order, address) in addresses.into_iter().enumerate() {
+        knocks.spawn(async move { (order, address, knock_at(address, deadline).await) });
     }
-    let stream = None;
-    Knock { name, door, stream }
+    let mut found = knocks.join_all().await;
+    found.sort_by_key(|(order, _, (door, _))| (door.rank(), *order));
+    let stream = found
+        .first_mut()
+        .and_then(|(_, _, (_, stream))| stream.take());
+    let door = found.first().map(|(_, _, (door, _))| door.clone());
+    found.sort_by_key(|(order, _, _)| *order);
+    let tried = found
+        .into_iter()
+        .map(|(_, address, (door, _))| (address, door));
+    Knock {
+        name,
+        tried: tried.collect(),
+        door: door.unwrap_or(Door::Nowhere),
+        stream,
+    }
+}
+
+/// Knocks at one address.
+pub(super) async fn knock_at(address: SocketAddr, deadline: Instant) -> (Door, Option<TcpStream>) {
+    let began = Instant::now();
+    match timeout_at(deadline.into(), TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => (Door::Open(began.elapsed()), Some(stream)),
+        Ok(Err(error)) => (closed(&error, began.elapsed()), None),
+        Err(_) => (Door::Silent, None),
+    }
 }
 
 fn closed(error: &io::Error, after: Duration) -> Door {
@@ -109,7 +142,7 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> (Name, Vec<SocketA
     }
     let addresses: Vec<SocketAddr> =
         match timeout_at(deadline.into(), lookup_host((host, port))).await {
-            Ok(Ok(found)) => found.collect(),
+            Ok(Ok(found)) => without_doubles(found),
             Ok(Err(error)) => return (Name::Unknown(error.to_string()), Vec::new()),
             Err(_) => {
                 let text = "the name service does not answer in time".to_owned();
@@ -119,9 +152,19 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> (Name, Vec<SocketA
     if addresses.is_empty() {
         return (Name::Unknown("it has no address".to_owned()), addresses);
     }
-    let mut found: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
-    found.dedup();
+    let found = addresses.iter().map(SocketAddr::ip).collect();
     (Name::Resolved(found), addresses)
+}
+
+/// A name service may name an address once for each kind of socket.
+fn without_doubles(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for address in found {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 /// TLS with an observer master, then closes; says what it has shown, or why it lets us not in.
