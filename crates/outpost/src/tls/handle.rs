@@ -408,4 +408,4 @@ fn unusable(store: &Store, error: &rustls::Error) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -59,3 +59,52 @@ impl Judge for Same {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::ServerConfig;
+    use rustls::crypto::ring;
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
+
+    use super::super::certified::{Certified, Stores, made_out_for, self_signed, shake_hands};
+    use super::super::handle::tests::least;
+    use super::*;
+
+    /// A server that shows a certificate, and has a key, perhaps another's.
+    fn server(shown: &Certified, key: &Certified) -> Arc<ServerConfig> {
+        let key = ring::sign::any_supported_type(&key.key_der()).unwrap();
+        let key = CertifiedKey::new(vec![shown.certificate.clone()], key);
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
+        Arc::new(builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key))))
+    }
+
+    #[test]
+    fn whoever_has_our_certificate_and_its_key_is_believed_and_nobody_else() {
+        let stores = Stores::new();
+        let mut params = made_out_for(&["elsewhere"]);
+        // Whether it may still be used is for others to say.
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let (own, other) = (self_signed(&params), self_signed(&params));
+        let settings = TlsSettings {
+            key_store: Some(stores.write("own.pem", &own.pem())),
+            ..least()
+        };
+        let shake = |server| shake_hands(towards_ourselves(&settings).unwrap(), server);
+        assert!(shake(server(&own, &own)).is_ok());
+        let bad = |error| Err(Error::InvalidCertificate(error));
+        assert_eq!(
+            shake(server(&own, &other)).map(|_| ()),
+            bad(CertificateError::BadSignature)
+        );
+        assert_eq!(
+            shake(server(&other, &other)).map(|_| ()),
+            bad(CertificateError::ApplicationVerificationFailure)
+        );
+        let without = towards_ourselves(&least()).unwrap_err();
+        assert_eq!(without.to_string(), "the key store: is not set");
+    }
+}

@@ -109,3 +109,102 @@ impl<'a> Iterator for Blocks<'a> {
         Some(Ok(Block { label, body }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::certified::{Authority, made_out_for};
+    use super::*;
+
+    fn refusal(text: &str, password: &str) -> String {
+        read(text.as_bytes(), password, true).unwrap_err()
+    }
+
+    fn block(label: &str, body: &str) -> String {
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn the_first_key_belongs_to_the_first_certificate_whatever_stands_between_them() {
+        let authority = Authority::new("an authority");
+        let own = authority.vouch(&made_out_for(&["zk1"]));
+        let text = format!(
+            "Bag Attributes\r\n\u{feff}{}\r\nissuer: somebody\n{}-----BEGIN ",
+            own.pem().replace('\n', "\r\n"),
+            authority.pem
+        );
+        let contents = read(text.as_bytes(), "", true).unwrap();
+        assert_eq!(contents.keys[0].key, own.key_der());
+        let both = [own.certificate.clone(), authority.certificate.clone()];
+        assert_eq!(contents.keys[0].chain, both);
+        // Whoever wants to know whom to believe looks at no key.
+        let text = block("ENCRYPTED PRIVATE KEY", "%") + &authority.pem;
+        let contents = read(text.as_bytes(), "", false).unwrap();
+        assert!(contents.keys.is_empty());
+        assert_eq!(contents.trusted, [authority.certificate]);
+        assert!(
+            read(b"\xff\xfe no PEM at all", "", true)
+                .unwrap()
+                .trusted
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_not_supported_is_named() {
+        let authority = Authority::new("an authority");
+        let own = authority.vouch(&made_out_for(&["zk1"]));
+        let key = own.key.serialize_pem();
+        for (text, password, expected) in [
+            (key.clone(), "", "but not its certificate"),
+            (
+                block("CERTIFICATE", "%%%"),
+                "",
+                "the block CERTIFICATE is not base64",
+            ),
+            (
+                own.pem().replace("END CERTIFICATE", "END CERTIFICAT"),
+                "",
+                "does not end: the file was cut off",
+            ),
+            (
+                block(
+                    "RSA PRIVATE KEY",
+                    "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA",
+                ),
+                "x",
+                "openssl pkcs8 -topk8",
+            ),
+            (
+                block("ENCRYPTED PRIVATE KEY", "AAAA"),
+                "",
+                "keyStore.password is empty",
+            ),
+            (
+                block("ENCRYPTED PRIVATE KEY", "AAAA"),
+                "x",
+                "cannot be decrypted",
+            ),
+            (
+                block("DSA PRIVATE KEY", "AAAA"),
+                "",
+                "DSA PRIVATE KEY is no kind of key",
+            ),
+        ] {
+            let told = refusal(&text, password);
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_anywhere_shows_no_half_of_a_certificate() {
+        let authority = Authority::new("an authority");
+        let own = authority.vouch(&made_out_for(&["zk1"]));
+        let text = own.pem();
+        for length in 0..text.trim_end().len() {
+            if let Ok(contents) = read(&text.as_bytes()[..length], "", true) {
+                assert!(contents.trusted.is_empty(), "{length}");
+                assert!(contents.keys.is_empty(), "{length}");
+            }
+        }
+    }
+}

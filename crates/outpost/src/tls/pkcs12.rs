@@ -92,3 +92,75 @@ fn content_info(data: &[u8]) -> Vec<u8> {
     let content = der(EXPLICIT_0, &[&der(OCTET_STRING, &[data])]);
     der(SEQUENCE, &[DATA, &content])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::certified::{Authority, Certified, made_out_for};
+    use super::*;
+    use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+
+    const PASSWORD: &str = "öpen";
+
+    /// A key with a chain of two, and that chain's authority to believe.
+    fn full(authority: &Authority, own: &Certified) -> Vec<u8> {
+        let certificate = |der: &CertificateDer<'_>| Certificate::from_der(der).unwrap();
+        let key = PrivateKey::from_der(own.key_der().secret_der()).unwrap();
+        let chain = [
+            certificate(&own.certificate),
+            certificate(&authority.certificate),
+        ];
+        let chain = PrivateKeyChain::new("id", key, chain);
+        let mut store = KeyStore::new();
+        store.add_entry("own", KeyStoreEntry::PrivateKeyChain(chain));
+        let trusted = certificate(&authority.certificate);
+        store.add_entry("authority", KeyStoreEntry::Certificate(trusted));
+        // Once, so that it can be tried thousands of times.
+        let writer = store.writer(PASSWORD).encryption_iterations(1);
+        writer.mac_iterations(1).write().unwrap()
+    }
+
+    #[test]
+    fn a_store_holds_keys_with_their_chains_and_certificates_to_believe() {
+        let authority = Authority::new("an authority");
+        let own = authority.vouch(&made_out_for(&["zk1"]));
+        let contents = read(&full(&authority, &own), PASSWORD).unwrap();
+        assert_eq!(contents.keys.len(), 1);
+        assert_eq!(contents.keys[0].key, own.key_der());
+        assert_eq!(contents.keys[0].chain[0], own.certificate);
+        assert_eq!(contents.keys[0].chain[1], authority.certificate);
+        assert_eq!(contents.trusted, [authority.certificate]);
+        assert_eq!(contents.unmarked, 2, "the chain's are not to be believed");
+    }
+
+    #[test]
+    fn a_wrong_password_is_told_apart_from_what_is_no_store() {
+        let authority = Authority::new("an authority");
+        let own = authority.vouch(&made_out_for(&["zk1"]));
+        let bytes = full(&authority, &own);
+        for wrong in ["", "open", "öpen "] {
+            let told = read(&bytes, wrong).unwrap_err();
+            assert_eq!(told, "the password is wrong, or the file is damaged");
+        }
+        let told = read(authority.pem.as_bytes(), PASSWORD).unwrap_err();
+        assert!(told.starts_with("neither PKCS12 nor JKS"), "{told}");
+    }
+
+    #[test]
+    fn a_store_that_is_cut_off_or_damaged_anywhere_is_refused_and_harms_nobody() {
+        let authority = Authority::new("an authority");
+        let own = authority.vouch(&made_out_for(&["zk1"]));
+        let bytes = full(&authority, &own);
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length], PASSWORD).is_err(), "{length}");
+        }
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x55;
+            // Where the damage is in what nobody reads, everything else is as it was.
+            if let Ok(contents) = read(&damaged, PASSWORD) {
+                assert_eq!(contents.keys[0].key, own.key_der(), "{at}");
+                assert_eq!(contents.trusted[0], authority.certificate, "{at}");
+            }
+        }
+    }
+}

@@ -14,6 +14,24 @@ struct Stage {
     settings: TlsSettings,
 }
 
+/// Settings without stores.
+pub(in super::super) fn least() -> TlsSettings {
+    TlsSettings {
+        key_store: None,
+        trust_store: None,
+        versions: vec![Tls12, Tls13],
+        cipher_suites: Vec::new(),
+        client_auth: ClientAuth::Need,
+        host_names: HostNames {
+            servers: true,
+            clients: true,
+            reverse_lookup: false,
+        },
+        detection_timeout: Duration::from_secs(5),
+        reload: true,
+    }
+}
+
 impl Stage {
     fn new() -> Stage {
         let (stores, authority) = (Stores::new(), Authority::new("an authority"));
@@ -21,16 +39,7 @@ impl Stage {
         let settings = TlsSettings {
             key_store: Some(stores.write("own.pem", &own.pem())),
             trust_store: Some(stores.write("trust.pem", &authority.pem)),
-            versions: vec![Tls12, Tls13],
-            cipher_suites: Vec::new(),
-            client_auth: ClientAuth::Need,
-            host_names: HostNames {
-                servers: true,
-                clients: true,
-                reverse_lookup: false,
-            },
-            detection_timeout: Duration::from_secs(5),
-            reload: true,
+            ..least()
         };
         Stage {
             stores,
