@@ -59,7 +59,7 @@ fn p6_a_full_disk_under_the_audit_log_stops_no_client_and_what_is_lost_is_counte
 
     // A new file is the way out.
     fs::remove_file(&file).unwrap();
-    audit.reopen();
+    assert!(audit.reopen());
     let text = until("what waited to be written", LIMIT, || {
         // What finds no room is lost and counted as before.
         client.set_data(&path, b"").expect("set");

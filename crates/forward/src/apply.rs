@@ -231,7 +231,7 @@ impl Apply {
                 if self.shared.suspicion.lock().differs(clock::now()) {
                     let (ours, theirs) = (format!("{ours:x}"), format!("{theirs:x}"));
                     tracing::warn!(zxid = %applied.zxid, ours, theirs,
-                        "the tree's digest differs from the leader's");
+                        "the tree's digest differs from the leader's; if that lasts the mirror is fetched anew");
                 }
             }
         }
@@ -303,7 +303,7 @@ impl Apply {
 
     fn synced(&mut self, guard: &WriteGuard<'_>) {
         let Some(synced) = self.shared.writes.synced() else {
-            return tracing::warn!("a SYNC came that nobody waits for");
+            return tracing::warn!("the leader has answered a SYNC that was not sent");
         };
         if self.diverged {
             // What the leader had done before it is not here.
@@ -429,7 +429,9 @@ fn adopt_config(text: &[u8], guard: &mut WriteGuard<'_>) {
     }
     match Membership::parse(text) {
         Ok(membership) => guard.set_config(text, membership.version, clock::wall_clock_ms()),
-        Err(error) => tracing::warn!(%error, "the membership in NEWLEADER cannot be read"),
+        Err(error) => {
+            tracing::warn!(%error, "the membership in NEWLEADER cannot be read; /zookeeper/config stays as it is");
+        }
     }
 }
 

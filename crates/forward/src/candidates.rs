@@ -90,7 +90,7 @@ impl Candidates {
             }
             Ok(_) => false,
             Err(error) => {
-                tracing::warn!(%error, "a membership announced by the ensemble cannot be read");
+                tracing::warn!(%error, "a membership announced by the ensemble cannot be read; the members known so far are asked on");
                 false
             }
         }

@@ -19,6 +19,7 @@ use crate::answers::Answers;
 use crate::backoff::Backoff;
 use crate::candidates::Candidate;
 use crate::clock;
+use crate::complaints::Complaints;
 use crate::event::Event;
 use crate::learner::{Forwarded, Learner, Settings};
 use crate::link::{Forward, Request, Requests, Shared};
@@ -140,10 +141,11 @@ async fn pursue(
 ) -> Wire {
     sleep(PREFERENCE_STEP * candidate.preference).await;
     let patience = rhythm.connect_timeout;
+    let mut complaints = Complaints::new(clock::now());
     loop {
         match Wire::register(&*network, candidate.clone(), settings.clone(), patience).await {
             Ok(wire) => return wire,
-            Err(lost) => tracing::debug!(%candidate, %lost, "no learner master here"),
+            Err(lost) => complaints.complain(&candidate, &lost, clock::now()),
         }
         sleep(rhythm.delay()).await;
     }

@@ -11,6 +11,7 @@ mod apply;
 pub mod backoff;
 pub mod candidates;
 pub mod clock;
+mod complaints;
 mod driver;
 pub mod event;
 pub mod freshness;

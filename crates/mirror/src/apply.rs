@@ -376,10 +376,13 @@ impl Applying<'_, '_> {
             }
         }
         let left: Vec<ZnodeId> = self.tree.ephemerals.of(session).collect();
-        if paths.is_some() && !left.is_empty() {
-            tracing::warn!(%session, count = left.len(), "ephemerals that the leader did not list");
-        }
         let left: Vec<BString> = left.into_iter().map(|id| self.tree.path_of(id)).collect();
+        if paths.is_some()
+            && let Some(first) = left.first()
+        {
+            tracing::warn!(%session, count = left.len(), %first,
+                "ephemerals of a session that has ended, which the leader did not list; deleted all the same");
+        }
         for path in left {
             self.delete(path.as_bstr());
         }

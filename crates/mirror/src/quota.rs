@@ -43,31 +43,45 @@ pub struct QuotaUsage {
     pub bytes: i64,
 }
 
+/// Quotas whose missing statistics are told of, once each: clients make and delete quotas as they like, and are not to
+/// fill the log with it.
+const TOLD_MAX: usize = 100;
+
 /// Roots of the limited subtrees.
 #[derive(Default)]
-pub(crate) struct QuotaRoots(BTreeSet<BString>);
+pub(crate) struct QuotaRoots {
+    all: BTreeSet<BString>,
+    /// Those that were told to lack their statistics.
+    told: BTreeSet<BString>,
+}
 
 impl QuotaRoots {
     fn insert(&mut self, root: &BStr) {
         // The whole tree cannot be limited: ZooKeeper has no place for it.
         let root = normal(root);
         if !root.is_empty() {
-            self.0.insert(root);
+            self.all.insert(root);
         }
     }
 
     fn remove(&mut self, root: &BStr) {
-        self.0.remove(&normal(root));
+        self.all.remove(&normal(root));
+    }
+
+    /// Whether it is to be told that the statistics of this quota are missing.
+    fn tells_of(&mut self, root: &BStr) -> bool {
+        let root = normal(root);
+        self.told.len() < TOLD_MAX && self.told.insert(root)
     }
 
     /// The innermost limited subtree that `path` is in.
     fn around<'p>(&self, path: &'p BStr) -> Option<&'p BStr> {
-        if self.0.is_empty() {
+        if self.all.is_empty() {
             return None;
         }
         let mut prefix = path;
         while !prefix.is_empty() {
-            if self.0.contains(prefix) {
+            if self.all.contains(prefix) {
                 return Some(prefix);
             }
             prefix = parent_path(prefix);
@@ -102,7 +116,7 @@ impl Tree {
                 bytes: stats.get("bytes"),
             }
         };
-        self.quota_roots.0.iter().map(usage).collect()
+        self.quota_roots.all.iter().map(usage).collect()
     }
 
     /// To be called after a znode was created.
@@ -168,8 +182,7 @@ impl Tree {
         };
         let stats_path = quota_path(root, STATS);
         let Some(stats) = self.find(stats_path.as_bstr()) else {
-            tracing::warn!(path = %stats_path, "quota has no statistics");
-            return;
+            return self.tell_of_missing(root, stats_path.as_bstr());
         };
         let mut text = QuotaText::parse(self.slab.get(stats).data());
         text.add("count", count);
@@ -185,8 +198,7 @@ impl Tree {
     fn recount(&mut self, root: &BStr) {
         let stats_path = quota_path(root, STATS);
         let Some(stats) = self.find(stats_path.as_bstr()) else {
-            tracing::warn!(path = %stats_path, "quota has no statistics");
-            return;
+            return self.tell_of_missing(root, stats_path.as_bstr());
         };
         let (count, bytes) = self.find(root).map_or((0, 0), |id| self.usage_below(id));
         let mut text = QuotaText::default();
@@ -197,6 +209,15 @@ impl Tree {
             stats_path.as_bstr(),
             Some(text.to_string().as_bytes()),
         );
+    }
+
+    fn tell_of_missing(&mut self, root: &BStr, stats_path: &BStr) {
+        if self.quota_roots.tells_of(root) {
+            tracing::warn!(
+                path = %stats_path,
+                "a quota's usage is not counted: this znode is missing; `setquota` makes it"
+            );
+        }
     }
 
     /// Znodes and bytes of data from `top` down.
@@ -307,6 +328,18 @@ mod tests {
             );
         }
         assert_eq!(QuotaText::parse(None).to_string(), "count=-1,bytes=-1");
+    }
+
+    #[test]
+    fn statistics_that_are_missing_are_told_of_once_for_each_quota_and_not_without_end() {
+        let mut roots = QuotaRoots::default();
+        assert!(roots.tells_of(BStr::new("/a")));
+        assert!(!roots.tells_of(BStr::new("/a")));
+        roots.insert(BStr::new("/a"));
+        roots.remove(BStr::new("/a"));
+        assert!(!roots.tells_of(BStr::new("//a")));
+        let others = (0..1_000).filter(|n| roots.tells_of(BStr::new(&format!("/{n}"))));
+        assert_eq!(others.count(), TOLD_MAX - 1);
     }
 
     #[test]

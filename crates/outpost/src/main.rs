@@ -120,9 +120,9 @@ async fn live(config: Config, bar: Option<Bar>) -> Result<(), outpost::StartErro
 
 /// Files that were moved away are made anew.
 fn reopen(audit: Option<&Audit>) {
-    tracing::info!("files are opened anew");
-    if let Some(audit) = audit {
-        audit.reopen();
+    match audit.is_some_and(Audit::reopen) {
+        true => tracing::info!("the file of the audit log is opened anew"),
+        false => tracing::info!("SIGHUP: there is no file to be opened anew"),
     }
 }
 

@@ -156,11 +156,10 @@ impl Audit {
         self.tell(self.own("serverStop"), Outcome::Invoked);
     }
 
-    /// Begins the file anew: it may have been moved away.
-    pub fn reopen(&self) {
-        if let Some(file) = &self.file {
-            file.reopen();
-        }
+    /// Begins the file anew, if there is one: it may have been moved away.
+    pub fn reopen(&self) -> bool {
+        let file = self.file.as_ref();
+        file.map(Lines::reopen).is_some()
     }
 
     /// Lines told so far.

@@ -63,8 +63,10 @@ struct Waiting {
     bytes: Vec<u8>,
     /// Bytes that the writing thread has taken and not written yet.
     taken: usize,
-    /// Lines lost, and not told of yet.
+    /// Lines lost, and not told of in their place yet.
     lost: u64,
+    /// Lines lost, and not told of in the log yet.
+    untold: u64,
     reopen: bool,
     closing: bool,
     ended: bool,
@@ -111,6 +113,7 @@ impl Lines {
         let bytes = waiting.taken + waiting.bytes.len() + gap.len() + line.len();
         if bytes > shared.bytes_max || waiting.closing {
             waiting.lost += 1;
+            waiting.untold += 1;
             shared.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -154,7 +157,7 @@ impl Drop for Writing {
 struct Task {
     bytes: Vec<u8>,
     reopen: bool,
-    /// Lines lost, where nothing is put in their place.
+    /// Lines lost since the last task.
     lost: u64,
     last: bool,
 }
@@ -174,7 +177,7 @@ impl Shared {
                 tracing::warn!(
                     file = self.name,
                     lines = task.lost,
-                    "lines were lost: they are read too slowly"
+                    "lines were lost: whoever takes them is too slow"
                 );
             }
             if task.last {
@@ -198,10 +201,7 @@ impl Shared {
         Task {
             bytes,
             reopen: std::mem::take(&mut waiting.reopen),
-            lost: match self.gap {
-                Some(_) => 0,
-                None => std::mem::take(&mut waiting.lost),
-            },
+            lost: std::mem::take(&mut waiting.untold),
             last: waiting.closing,
         }
     }

@@ -10,6 +10,7 @@ mod levels;
 pub mod lines;
 mod rarely;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
@@ -104,11 +105,48 @@ impl<'a> MakeWriter<'a> for Output {
 impl Write for &Output {
     /// One call for each event.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
+        self.0.push(&on_one_line(line));
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// An event is one line, whatever others have sent that is a part of it: nobody writes lines in our name.
+fn on_one_line(line: &[u8]) -> Cow<'_, [u8]> {
+    let end = line.len() - usize::from(line.ends_with(b"\n"));
+    let (text, end) = line.split_at(end);
+    if !text.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return Cow::Borrowed(line);
+    }
+    let mut one = Vec::with_capacity(line.len() + 8);
+    for byte in text {
+        match byte {
+            b'\n' => one.extend_from_slice(b"\\n"),
+            b'\r' => one.extend_from_slice(b"\\r"),
+            other => one.push(*other),
+        }
+    }
+    one.extend_from_slice(end);
+    Cow::Owned(one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        for (event, line) in [
+            ("INFO all is well path=/a\n", "INFO all is well path=/a\n"),
+            ("a\nERROR b\r\n\n", "a\\nERROR b\\r\\n\n"),
+            ("without an end", "without an end"),
+            ("\n", "\n"),
+            ("", ""),
+        ] {
+            assert_eq!(on_one_line(event.as_bytes()), line.as_bytes(), "{event:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
+use outpost_forward::clock;
 use outpost_wire::Id;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::limits::{HANDOVER_MAX, WORD_THREADS_MAX};
+use crate::logs::Rarely;
 use crate::serve::Seat;
 use crate::serve::client::Port;
 use crate::serve::connection::Connection;
@@ -136,6 +138,7 @@ async fn own_connections(
     service: Arc<Service>,
 ) {
     let stats = service.stats.worker(index);
+    let unserved = Rarely::default();
     while let Some(handover) = handovers.recv().await {
         let Handover {
             stream,
@@ -151,7 +154,9 @@ async fn own_connections(
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::warn!(%peer, %error, "a connection cannot be served");
+                if let Some(held_back) = unserved.pass(clock::now()) {
+                    tracing::warn!(%peer, %error, held_back, "a connection cannot be served");
+                }
                 continue;
             }
         };

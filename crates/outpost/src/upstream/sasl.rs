@@ -196,7 +196,7 @@ impl SaslNetwork {
         match log_in(&mut stream, &self.login).await {
             Ok(()) => {
                 self.refusals.lock().remove(&(host.to_owned(), port));
-                tracing::info!(host, port, user = self.login.user, "logged in with SASL");
+                tracing::debug!(host, port, user = self.login.user, "logged in with SASL");
                 Ok(stream)
             }
             Err(error) => {

@@ -131,7 +131,7 @@ fn after_sighup_lines_go_to_a_new_file_and_the_old_one_has_what_came_before() {
 fn without_an_audit_log_sighup_ends_nothing() {
     let server = Server::start("hup", "", &[]);
     server.signal(Signal::HUP);
-    server.until(|line| text_of(line, "message") == "files are opened anew");
+    server.until(|line| text_of(line, "message") == "SIGHUP: there is no file to be opened anew");
     assert_eq!(server.ask("GET", "/live", "").0, 200);
     assert!(server.stop().success());
 }

@@ -20,6 +20,20 @@ fn json_lines_carry_time_level_target_message_and_the_fields_of_the_event() {
 }
 
 #[test]
+fn a_search_for_a_leader_that_takes_long_says_whom_it_has_asked_in_vain_and_why() {
+    let server = Server::start("in-vain", "", &[]);
+    let line = server.until(|line| text_of(line, "message") == "no learner master here");
+    assert_eq!(text_of(&line, "level"), "WARN");
+    assert!(
+        text_of(&line, "candidate").contains("127.0.0.1:1"),
+        "{line}"
+    );
+    assert!(text_of(&line, "reason").contains("refused"), "{line}");
+    assert!(line["for_s"].as_u64() >= Some(5), "{line}");
+    assert!(server.stop().success());
+}
+
+#[test]
 fn the_level_is_changed_while_the_process_runs_and_goes_back_by_itself() {
     let server = Server::start("levels", "", &["--log", "info,hyper=warn"]);
     let shown = log_of(&server.ask("GET", "/log", ""));
