@@ -272,6 +272,32 @@ async fn a_client_port_that_is_taken_fails_and_an_admin_port_only_warns() {
 }
 
 #[tokio::test]
+async fn the_file_of_the_audit_log_is_looked_at_and_not_made() {
+    let (_kept, servers) = refusing_ports();
+    let dir = Dir::new("audit");
+    let there = dir.0.join("there.log");
+    fs::write(&there, "a line\n").expect("written");
+    for (file, grade, text) in [
+        (there.clone(), "ok", "can be added to"),
+        (dir.0.join("new.log"), "ok", "will be made"),
+        (dir.0.join("no/where.log"), "fail", "there is no directory"),
+        (dir.0.clone(), "fail", "cannot be written by this user"),
+    ] {
+        let lines = format!(
+            "{servers}\naudit.enable=true\noutpost.auditFile={}",
+            file.display()
+        );
+        let checked = check(dir.write(&zoo_cfg(&lines)), 10).await;
+        checked.assert_has(grade, "host", text);
+        assert_eq!(
+            file.exists(),
+            text != "will be made" && !text.contains("no directory")
+        );
+    }
+    assert_eq!(fs::read_to_string(&there).expect("it is there"), "a line\n");
+}
+
+#[tokio::test]
 async fn every_mistake_of_a_broken_file_is_listed() {
     let dir = Dir::new("broken");
     let path = dir.write(
