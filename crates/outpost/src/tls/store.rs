@@ -151,7 +151,7 @@ fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, StoreError> {
 }
 
 /// The chain as it is to be shown: each certificate followed by its issuer's. What belongs to no place in that
-/// order is left out; so is an authority at the end that vouches for itself, unless it is alone.
+/// order is left out.
 fn in_order(chain: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
     let mut rest = chain.into_iter();
     let Some(own) = rest.next() else {
@@ -183,4 +183,120 @@ pub fn expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
         Some(certificate.validity().not_after.timestamp())
     });
     ends.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::certified::{Authority, Stores, made_out_for, self_signed};
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn a_chain_is_shown_in_its_order_whatever_the_file_s_is() {
+        let root = Authority::new("the root");
+        let deputy = root.deputy("a deputy");
+        let own = deputy.vouch(&made_out_for(&["zk1"]));
+        let stranger = self_signed(&made_out_for(&["zk1"])).certificate;
+        let (root, deputy, own) = (root.certificate, deputy.certificate, own.certificate);
+        let whole = [own.clone(), deputy.clone(), root.clone()];
+        for (others, expected) in [
+            (vec![&deputy, &root], &whole[..]),
+            (vec![&root, &stranger, &deputy], &whole),
+            (vec![&deputy], &whole[..2]),
+            (vec![&root], &whole[..1]),
+            (vec![], &whole[..1]),
+        ] {
+            let file = [&own].into_iter().chain(others).cloned().collect();
+            assert_eq!(in_order(file), expected);
+        }
+        assert_eq!(
+            in_order(vec![root.clone(), own]),
+            [root],
+            "nobody vouches for it"
+        );
+        assert_eq!(in_order(Vec::new()), []);
+    }
+
+    #[test]
+    fn a_password_s_file_holds_it_with_or_without_a_line_end() {
+        let stores = Stores::new();
+        let store = stores.write("own.pem", "");
+        for (text, expected) in [
+            ("sesame", "sesame"),
+            ("sesame\n", "sesame"),
+            ("sesame\r\n", "sesame"),
+            ("sesame \n\n", "sesame \n"),
+            ("", ""),
+        ] {
+            let file = stores.write("password", text).location;
+            let store = Store {
+                password: Password::File(file),
+                ..store.clone()
+            };
+            assert_eq!(password(&store).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_or_has_no_end_is_refused_by_its_name() {
+        let stores = Stores::new();
+        let authority = Authority::new("an authority");
+        let trusted = stores.write("trust.pem", &authority.pem);
+        let at = |location: &str| Store {
+            location: location.into(),
+            ..trusted.clone()
+        };
+        let with_password = |file: &str| Store {
+            password: Password::File(file.into()),
+            ..trusted.clone()
+        };
+        for (store, expected) in [
+            (
+                at("/nowhere/own.pem"),
+                "/nowhere/own.pem: cannot be read: No such file",
+            ),
+            (at("/dev/zero"), "/dev/zero: longer than 4194304 bytes"),
+            (
+                with_password("/dev/zero"),
+                "/dev/zero: longer than 4096 bytes",
+            ),
+            (with_password("/nowhere"), "/nowhere: cannot be read"),
+            (
+                trusted.clone(),
+                "trust.pem: holds no private key with its certificate; is it a trust store?",
+            ),
+        ] {
+            let told = load_key(&store).unwrap_err().to_string();
+            assert!(told.contains(expected), "{told}");
+        }
+        let empty = stores.write("empty.pem", "nothing");
+        let told = load_trusted(&empty).unwrap_err().to_string();
+        assert!(
+            told.ends_with("empty.pem: holds no certificate to believe"),
+            "{told}"
+        );
+        assert_eq!(load_trusted(&trusted), Ok(vec![authority.certificate]));
+    }
+
+    #[test]
+    fn a_chain_ends_when_its_first_certificate_does() {
+        let (mut sooner, mut later) = (made_out_for(&["zk1"]), made_out_for(&["zk1"]));
+        sooner.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        later.not_after = rcgen::date_time_ymd(2040, 1, 1);
+        let [sooner, later] = [sooner, later].map(|params| self_signed(&params).certificate);
+        assert_eq!(expiry(&[later.clone(), sooner]), Some(1_893_456_000));
+        assert_eq!(expiry(&[later]), Some(2_208_988_800));
+        assert_eq!(expiry(&[]), None);
+    }
+
+    #[test]
+    fn nothing_that_is_shown_of_a_store_holds_its_password() {
+        let store = Store {
+            location: "/own.pem".into(),
+            kind: StoreKind::Pem,
+            password: Password::Text(Secret::from("sesame".to_owned())),
+        };
+        let told = format!("{store:?} {:?}", load_key(&store));
+        assert!(!told.contains("sesame"), "{told}");
+    }
 }
