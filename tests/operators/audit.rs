@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bstr::BStr;
@@ -37,13 +37,25 @@ impl Audited {
             extended_types: true,
             ..Settings::default()
         };
+        Audited::with(settings, |_, _| Vec::new())
+    }
+
+    /// With this further environment of each, which may name files in the directory.
+    fn with(
+        settings: Settings,
+        environment: impl Fn(ObserverKind, &Path) -> Vec<(String, String)>,
+    ) -> Audited {
         let ensemble = Ensemble::with(settings.super_secret());
         let dir = RunDir::new("audit");
         let file = dir.path().join("audit.log");
-        let settings = ObserverSettings::default().line("audit.enable=true");
-        let java = Observer::start(&ensemble, ObserverKind::Java, &settings);
-        let settings = settings.line(format!("outpost.auditFile={}", file.display()));
-        let outpost = Observer::start(&ensemble, ObserverKind::Outpost, &settings);
+        let start = |kind, line: String| {
+            let mut settings = ObserverSettings::default().line("audit.enable=true");
+            settings.environment = environment(kind, dir.path());
+            Observer::start(&ensemble, kind, &settings.line(line))
+        };
+        let java = start(ObserverKind::Java, String::new());
+        let line = format!("outpost.auditFile={}", file.display());
+        let outpost = start(ObserverKind::Outpost, line);
         Audited {
             java,
             outpost,
@@ -550,4 +562,43 @@ fn what_a_java_observer_leaves_out_or_lets_be_forged_is_told_of_all_the_same() {
         line(&outpost, "znode=/outpost")
             .is_some_and(|line| line.contains("\tip=127.0.0.1\toperation"))
     );
+}
+
+#[test]
+fn users_who_log_in_with_sasl_are_named_as_by_a_java_observer() {
+    let settings = Settings {
+        lines: [
+            "authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+            "letAnySaslUserDoX=anybody",
+            "superUser.1=root",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        ..Settings::default()
+    };
+    let audited = Audited::with(settings, |kind, dir| {
+        let file = dir.join("jaas.conf");
+        let users = ["bob", "eve", "root"].map(|name| format!("user_{name}=\"{name}-secret\""));
+        let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
+        let text = format!("Server {{ {module} {}; }};\n", users.join(" "));
+        fs::write(&file, text).expect("the run directory can be written");
+        let file = file.display();
+        vec![match kind {
+            ObserverKind::Java => (
+                "JAVA_TOOL_OPTIONS".to_owned(),
+                format!("-Djava.security.auth.login.config={file}"),
+            ),
+            ObserverKind::Outpost => (
+                "OUTPOST_JAVA_SECURITY_AUTH_LOGIN_CONFIG".to_owned(),
+                file.to_string(),
+            ),
+        }]
+    });
+    let [java, outpost] = audited.sides().map(|side| {
+        audited.lines_of(side, || {
+            clients::kazoo_sasl().check(&side.1.connect_string());
+        })
+    });
+    assert!(java.contains("user=127.0.0.1,bob "), "{java}");
+    assert_eq!(outpost, java, "left: Outpost, right: Java");
 }

@@ -1,8 +1,10 @@
 //! P5, in the audit log: what is told of a write is what has become of it, whether or not its client is there to hear it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use bstr::BStr;
 use outpost::audit::Audit;
@@ -12,7 +14,7 @@ use outpost_tests::run_dir::RunDir;
 use outpost_wire::proto::{CreateMode, CreateRequest};
 use outpost_wire::{Acl, OpCode, Zxid};
 
-use crate::stage::{LIMIT, Observer, Site, assert_closed, until};
+use crate::stage::{EndsOnDrop, LIMIT, Observer, Site, assert_closed, until};
 
 /// An observer's audit log in a file.
 struct Log {
@@ -48,6 +50,21 @@ impl Log {
             format!("{} {}", field("operation="), field("result="))
         });
         found.collect()
+    }
+
+    /// How often each line was told of what lies below a znode: its name, the operation and its result.
+    fn below(&self, path: &str) -> BTreeMap<(String, String), usize> {
+        let text = fs::read_to_string(self.dir.path().join("audit.log")).unwrap();
+        let mut told = BTreeMap::new();
+        for line in text.lines() {
+            let field = |key: &str| line.split('\t').find_map(|field| field.strip_prefix(key));
+            let znode = field("znode=").and_then(|znode| znode.strip_prefix(path));
+            if let (Some(name), Some(result)) = (znode, field("result=")) {
+                let key = (name.to_owned(), result.to_owned());
+                *told.entry(key).or_default() += 1;
+            }
+        }
+        told
     }
 
     fn until_told(&self, path: &str, told: &str) {
@@ -151,4 +168,117 @@ fn p5_a_write_that_was_never_forwarded_is_not_told_of_and_one_on_a_link_that_was
         .expect("created");
     log.until_told("/after", "create success");
     assert_eq!(log.of("/waits"), Vec::<String>::new());
+}
+
+#[test]
+fn p5_through_elections_each_write_is_told_of_once_and_as_a_success_if_its_client_was_told_so() {
+    let site = Site::with_commit_delay(2);
+    let log = Log::new();
+    let lines = log.lines_of_config();
+    let observer = site.observer_with(&lines.each_ref().map(String::as_str));
+    observer
+        .client()
+        .create("/w", b"", CreateMode::Persistent)
+        .expect("created");
+    let done = AtomicBool::new(false);
+    let mut acknowledged = BTreeSet::new();
+    thread::scope(|scope| {
+        let ends = EndsOnDrop(&done);
+        let writers: Vec<_> = (0..3)
+            .map(|writer| {
+                let (observer, done) = (&observer, &done);
+                scope.spawn(move || write(observer, writer, done))
+            })
+            .collect();
+        for _ in 0..4 {
+            let goal = observer.status().txns_applied.load(Ordering::Relaxed) + 100;
+            until("writes to be made", LIMIT, || {
+                let applied = observer.status().txns_applied.load(Ordering::Relaxed);
+                (applied > goal).then_some(())
+            });
+            site.ensemble(|ensemble, now_ms| ensemble.elect(now_ms, None, Uncommitted::Lost));
+            observer.wait_for(site.write("/elected", b""));
+        }
+        drop(ends);
+        for writer in writers {
+            acknowledged.extend(writer.join().expect("the writer goes on"));
+        }
+    });
+    // What was on its way when the writers ended is told of too.
+    until("nothing to be waited for", LIMIT, || {
+        (audit(&observer).on_their_way() == 0).then_some(())
+    });
+    let marked = observer
+        .client()
+        .create("/last", b"", CreateMode::Persistent);
+    marked.expect("created");
+    log.until_told("/last", "create success");
+    let told = log.below("/w/");
+    let twice: Vec<_> = told.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "told more than once: {twice:?}");
+    let of = |result: &str| -> BTreeSet<&String> {
+        let of_result = told.keys().filter(|(_, its)| its == result);
+        of_result.map(|(name, _)| name).collect()
+    };
+    assert_eq!(of("failure"), BTreeSet::new());
+    let (succeeded, begun) = (of("success"), of("invoked"));
+    assert!(succeeded.is_disjoint(&begun), "told as both");
+    let missing: Vec<_> = acknowledged
+        .iter()
+        .filter(|name| !succeeded.contains(name))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "acknowledged and not told of: {missing:?}"
+    );
+    let made: BTreeSet<String> = site.leader(|leader, _| {
+        let parent = leader.tree().node("/w".into()).expect("made");
+        parent.children().map(ToString::to_string).collect()
+    });
+    let invented: Vec<_> = succeeded
+        .iter()
+        .filter(|name| !made.contains(**name))
+        .collect();
+    assert!(invented.is_empty(), "told of and not made: {invented:?}");
+    let unsaid: Vec<_> = made
+        .iter()
+        .filter(|name| !succeeded.contains(name) && !begun.contains(name))
+        .collect();
+    assert!(unsaid.is_empty(), "made and not told of: {unsaid:?}");
+    assert!(acknowledged.len() > 100, "only {}", acknowledged.len());
+}
+
+/// Makes one znode after another, several requests at a time; those acknowledged.
+fn write(observer: &Observer, writer: usize, done: &AtomicBool) -> Vec<String> {
+    let (mut acknowledged, mut number) = (Vec::new(), 0);
+    while !done.load(Ordering::Relaxed) {
+        let mut client = observer.client();
+        'connected: while !done.load(Ordering::Relaxed) {
+            let names: Vec<String> = (0..5)
+                .map(|_| {
+                    number += 1;
+                    format!("{writer}-{number}")
+                })
+                .collect();
+            for name in &names {
+                let path = format!("/w/{name}");
+                let request = CreateRequest {
+                    path: BStr::new(&path),
+                    data: None,
+                    acl: Some(Acl::open()),
+                    flags: CreateMode::Persistent.code(),
+                };
+                if client.send(OpCode::Create, &request).is_err() {
+                    break 'connected;
+                }
+            }
+            for name in names {
+                match client.reply() {
+                    Ok(reply) if reply.err().is_ok() => acknowledged.push(name),
+                    _ => break 'connected,
+                }
+            }
+        }
+    }
+    acknowledged
 }
