@@ -158,3 +158,26 @@ fn a_leader_that_knows_nothing_of_sasl_is_told_from_one_that_refuses() {
         "{said}"
     );
 }
+
+#[test]
+fn fips_mode_forbids_the_login_as_it_does_in_java() {
+    let (ensemble, jaas) = ensemble(Version::NEWEST);
+    // A Java observer has no other mechanism, and comes to nothing without a sentence.
+    let mut settings = observer(&jaas, ObserverKind::Java);
+    settings.lines = vec!["fips-mode=true".to_owned()];
+    let java = Observer::start_without_waiting(&ensemble, ObserverKind::Java, &settings);
+    wait::until("Java to refuse MD5", LIMIT, || {
+        let log = fs::read_to_string(java.running().log()).unwrap_or_default();
+        log.contains("QuorumLearner will not use DIGEST-MD5")
+            .then_some(())
+    });
+    assert!(!java.serves());
+    // Outpost says at once what is wrong, and does not start.
+    let mut settings = observer(&jaas, ObserverKind::Outpost);
+    settings.lines = vec!["fips-mode=true".to_owned()];
+    let outpost = Observer::start_without_waiting(&ensemble, ObserverKind::Outpost, &settings);
+    let ended = wait::until("Outpost to end", LIMIT, || outpost.running().ended());
+    assert_eq!(ended.code(), Some(2));
+    let log = fs::read_to_string(outpost.running().log()).expect("a log");
+    assert!(log.contains("fips-mode=true: forbids DIGEST-MD5"), "{log}");
+}

@@ -11,8 +11,12 @@ use outpost_wire::quorum::{ForwardedRequest, LearnerInfo, QuorumPacket};
 use outpost_wire::txn::TxnEntry;
 use outpost_wire::{DecodeError, OpCode, Reader, Record, Writer, frame};
 
+use crate::sasl::{CLIENTS, Client, QUORUM, Server, Step};
+
 /// Longest frame, path, data and transaction here.
 const BYTES_MAX: usize = 1 << 20;
+/// Longest user and password together; a token has 4096 bytes, and each may need two.
+const NAME_BYTES_MAX: usize = 1 << 10;
 
 /// Frames of a client's connection, and each input as if it were one frame.
 pub fn client(data: &[u8]) {
@@ -161,4 +165,35 @@ pub fn log_file(data: &[u8]) {
         log::write_entry(&mut written, entry.txn);
     }
     assert_eq!(&written[..], &data[..reader.position()]);
+}
+
+/// A token of DIGEST-MD5, read by both ends, and a user and a password that log in whatever they are made of.
+pub fn sasl(data: &[u8]) {
+    let mut server = Server::new(CLIENTS);
+    let challenge = server.step(data, |_| None);
+    if challenge.is_ok() {
+        let judged = server.step(data, |_| Some("secret"));
+        assert!(judged.is_err(), "{data:?} is no answer to this challenge");
+    }
+    let mut client = Client::new(QUORUM, "learner", "secret");
+    // What it answers is not looked at: nobody has made the challenge.
+    let _ = client.respond(data);
+    assert!(client.verify(data).is_err(), "{data:?} is no proof");
+
+    let text = String::from_utf8_lossy(&data[..data.len().min(NAME_BYTES_MAX)]);
+    let half = text.char_indices().nth(text.chars().count() / 2);
+    let (user, password) = text.split_at(half.map_or(0, |(at, _)| at));
+    let mut server = Server::new(QUORUM);
+    let mut client = Client::new(QUORUM, user, password);
+    let Ok(Step::Challenge(challenge)) = server.step(b"", |_| None) else {
+        panic!("no challenge");
+    };
+    let answer = client.respond(&challenge).expect("a good challenge");
+    match server.step(&answer, |asked| (asked == user).then_some(password)) {
+        Ok(Step::Authenticated { user: named, token }) => {
+            assert_eq!(named, user);
+            client.verify(&token).expect("the server knows the password");
+        }
+        other => panic!("{user:?} with {password:?}: {other:?}"),
+    }
 }

@@ -13,12 +13,26 @@ use crate::bodies;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("client", bodies::client),
     ("quorum_packet", bodies::quorum_packet),
     ("txn", bodies::txn),
     ("snapshot", bodies::snapshot),
     ("log_file", bodies::log_file),
+    ("sasl", bodies::sasl),
+];
+
+/// Tokens of DIGEST-MD5 as servers and clients send them, and some that nobody should.
+const SASL_TOKENS: [&str; 9] = [
+    "",
+    r#"realm="zk-sasl-md5",nonce="OA6MG9tEQGm2hh",charset=utf-8,algorithm=md5-sess"#,
+    r#"realm="a",realm="b",nonce="n",qop="auth-int, auth",maxbuf=65536,algorithm=md5-sess"#,
+    r#"charset=utf-8,username="bob",realm="zk-sasl-md5",nonce="OA6MG9tEQGm2hh",nc=00000001,cnonce="OA6MHXh6Vq",digest-uri="zookeeper/zk-sasl-md5",maxbuf=65536,response=d388dad90d4bbd760a152321f2143af7,qop=auth"#,
+    r#"username="a\"b\\c",realm="zk-quorum-sasl-md5",nonce-count=1,authzid="bob""#,
+    "rspauth=ea40f60335c427b5527b84dbabcdfffd",
+    "key = value , other=\"quoted\" ,, last",
+    "=,=\"\"",
+    "username=\"open",
 ];
 
 /// What `target` starts from.
@@ -26,6 +40,9 @@ pub const TARGETS: [Target; 5] = [
 /// # Panics
 /// When the golden vectors cannot be read.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
+    if target == "sasl" {
+        return SASL_TOKENS.map(|token| token.as_bytes().to_vec()).to_vec();
+    }
     let mut seeds = Vec::new();
     for (name, bytes) in vectors() {
         let kind = name.split('.').next().unwrap_or_default();

@@ -611,6 +611,10 @@ fn what_cannot_work_with_sasl_is_complained_of() {
             "/etc/jaas.conf:12: Outpost does not speak Kerberos (GSSAPI) with the ensemble",
         ),
         (
+            &format!("{learner}fips-mode=true"),
+            "zoo.cfg:8: fips-mode=true: forbids DIGEST-MD5",
+        ),
+        (
             "sasl.serverconfig=Kerberos",
             "/etc/jaas.conf:12: Outpost does not speak Kerberos (GSSAPI) with clients",
         ),
@@ -717,6 +721,8 @@ fn a_harmless_key_without_effect_is_warned_of_and_its_harmless_values_are_not() 
         ("skipACL=yes", true),
         ("skipACL=no", false),
         ("skipACL=true", true),
+        ("fips-mode=true", true),
+        ("fips-mode=false", false),
         ("my.own=1", true),
         ("4lw.commands.whitelist=ruok, mnrt", true),
         ("4lw.commands.whitelist=ruok, mntr", false),

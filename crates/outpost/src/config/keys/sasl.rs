@@ -19,12 +19,7 @@ pub(super) const KEYS: &[Key] = &[
     ignored("requireKerberosConfig", NO, KERBEROS),
     ignored("kerberos.*", NONE, KERBEROS),
     ignored("security.auth_to_local", NONE, KERBEROS),
-    ignored(
-        "fips-mode",
-        NO,
-        "Outpost's cryptography is not certified after FIPS 140; what is asked of certificates and host names \
-            is the same in either mode",
-    ),
+    honoured("fips-mode"),
     honoured("quorum.auth.enableSasl"),
     honoured("quorum.auth.learnerRequireSasl"),
     honoured("quorum.auth.serverRequireSasl"),

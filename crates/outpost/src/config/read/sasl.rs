@@ -151,6 +151,7 @@ pub(super) fn quorum(settings: &mut Settings, jaas: Option<&Jaas>) -> Option<Quo
             "quorum.auth.serverRequireSasl=true needs quorum.auth.learnerRequireSasl=true too",
         );
     }
+    fips_mode(settings, enabled && logs_in);
     if !enabled || !logs_in {
         return None;
     }
@@ -166,6 +167,24 @@ pub(super) fn quorum(settings: &mut Settings, jaas: Option<&Jaas>) -> Option<Quo
         return None;
     };
     learner(settings, jaas, section)
+}
+
+/// It forbids a Java learner to log in with DIGEST-MD5, and is the default there since 3.9. Here it counts where it is
+/// set, since whoever writes it down means it.
+fn fips_mode(settings: &mut Settings, logs_in: bool) {
+    let on = settings.flag("fips-mode", false);
+    let Some(setting) = settings.get("fips-mode").filter(|_| on) else {
+        return;
+    };
+    if logs_in {
+        let text = "forbids DIGEST-MD5, and with quorum.auth.learnerRequireSasl=true nothing else is left to log in with, as \
+            on a Java server; set fips-mode=false, or let certificates (sslQuorum) say who we are";
+        settings.complain(&setting, text);
+    } else {
+        let text = "Outpost's cryptography is not certified after FIPS 140; what is asked of certificates and host names \
+            is the same in either mode";
+        settings.warn(&setting, text);
+    }
 }
 
 fn learner(settings: &mut Settings, jaas: &Jaas, section: &Section) -> Option<QuorumLogin> {
