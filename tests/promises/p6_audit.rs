@@ -38,7 +38,7 @@ fn p6_a_full_disk_under_the_audit_log_stops_no_client_and_what_is_lost_is_counte
     };
     let audit = observer.service.audit.clone().expect("it is on");
     // Each fills about a fifteenth.
-    for _ in 0..40 {
+    for _ in 0..20 {
         client.request(OpCode::Multi, &request).ok().expect("done");
     }
     let lost = audit.lost();

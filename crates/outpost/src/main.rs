@@ -8,7 +8,7 @@ mod health;
 mod shell;
 mod terminal;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -105,13 +105,18 @@ async fn live(config: Config, bar: Option<Bar>) -> Result<(), outpost::StartErro
         tracing::info!(%address, "listening for Prometheus: /metrics");
     }
     let audit = outpost.service().audit.clone();
+    // There it says that nobody sits before it any longer.
+    let at_terminal = std::io::stderr().is_terminal();
     outpost
         .run(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return,
                     _ = interrupt.recv() => return,
-                    _ = hangup.recv() => reopen(audit.as_deref()),
+                    _ = hangup.recv() => match at_terminal {
+                        true => return,
+                        false => reopen(audit.as_deref()),
+                    },
                 }
             }
         })

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::server::{Server, text_of};
+use crate::terminal::{AtTerminal, Attached};
 use crate::{run, text};
 
 /// Nothing here takes this long: a test that waits so long has failed.
@@ -134,6 +135,21 @@ fn without_an_audit_log_sighup_ends_nothing() {
     server.until(|line| text_of(line, "message") == "SIGHUP: there is no file to be opened anew");
     assert_eq!(server.ask("GET", "/live", "").0, 200);
     assert!(server.stop().success());
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_what_was_started_at_it() {
+    let dir = dir("terminal");
+    let file = zoo_cfg(&dir, "clientPort=0");
+    let arguments = ["run", &file, "--id", "9"];
+    let mut observer = AtTerminal::start(&arguments, &[], Attached::Both);
+    observer.until("a line", |drawn| drawn.contains("listening for clients"));
+    let (status, drawn) = observer.hang_up();
+    assert!(status.success(), "{status}");
+    assert!(
+        drawn.contains("draining") && drawn.contains("stopped"),
+        "{drawn}"
+    );
 }
 
 #[test]

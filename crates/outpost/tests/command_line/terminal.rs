@@ -6,6 +6,7 @@ use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -107,8 +108,17 @@ impl AtTerminal {
 
     /// Has it end, and reads the rest.
     pub(crate) fn terminate(self) -> (ExitStatus, String) {
+        self.end_by(Signal::TERM)
+    }
+
+    /// The same as when the terminal's window is closed.
+    pub(crate) fn hang_up(self) -> (ExitStatus, String) {
+        self.end_by(Signal::HUP)
+    }
+
+    fn end_by(self, signal: Signal) -> (ExitStatus, String) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        rustix::process::kill_process(pid, signal).expect("it runs");
         self.end()
     }
 
