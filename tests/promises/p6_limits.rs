@@ -265,3 +265,150 @@ fn p6_a_client_that_brings_too_many_watches_along_is_closed_and_leaves_none() {
         assert_eq!(observer.met(limit), 1.0, "{line}");
     }
 }
+
+/// An ensemble that commits nothing but by an election, an observer with these lines, and three clients of it.
+fn throttled(lines: &[&str]) -> (Site, Observer, [RawClient; 3]) {
+    let site = Site::with_commit_delay(600_000);
+    site.write("/a", b"");
+    let sessions = [1, 2, 3].map(|number| site.make_session(0x0a00_0000_0000_0000 + number));
+    let observer = site.observer_with(lines);
+    let clients = sessions
+        .map(|session| RawClient::reopen(observer.address, &session, Zxid(0)).expect("taken back"));
+    (site, observer, clients)
+}
+
+fn wait_for_in_flight(observer: &Observer, count: u64) {
+    until("requests to be on their way", LIMIT, || {
+        let in_flight = observer.status().in_flight.load(Ordering::Relaxed);
+        (in_flight == count).then_some(())
+    });
+}
+
+/// One client fills the throttle, and the other finds no place for its write.
+fn fill(observer: &Observer, one: &mut RawClient, other: &mut RawClient) {
+    for _ in 0..3 {
+        one.send(OpCode::SetData, &set("/a")).expect("sent");
+    }
+    wait_for_in_flight(observer, 3);
+    other.send(OpCode::SetData, &set("/a")).expect("sent");
+    until("the other to wait", LIMIT, || {
+        (observer.met(Limit::RequestThrottle) == 1.0).then_some(())
+    });
+}
+
+#[test]
+fn p6_with_the_request_throttle_full_writes_wait_whosever_they_are_and_reads_go_on() {
+    let lines = ["request_throttle_max_requests=3"];
+    let (site, observer, [mut one, mut other, mut reader]) = throttled(&lines);
+    fill(&observer, &mut one, &mut other);
+    assert_eq!(observer.gauge("outstanding_requests"), 3.0);
+    for _ in 0..10 {
+        reader
+            .get_data(b"/a", true)
+            .expect("nothing is ahead of it");
+        reader.ping();
+    }
+    assert_eq!(observer.gauge("request_throttle_wait_count"), 1.0);
+    site.elect();
+    for _ in 0..3 {
+        assert!(one.reply().expect("answered").err().is_ok());
+    }
+    assert!(one.get_data(b"/a", false).is_ok());
+    // Now the other has a place.
+    wait_for_in_flight(&observer, 1);
+    site.elect();
+    assert!(other.reply().expect("answered").err().is_ok());
+    assert_eq!(observer.gauge("request_throttle_queue_time_ms_count"), 4.0);
+    drop((one, other, reader));
+    wait_until_nothing_is_held(&observer);
+}
+
+#[test]
+fn p6_a_client_that_fills_the_throttle_and_is_cut_leaves_its_places_to_others() {
+    let lines = ["request_throttle_max_requests=3"];
+    let (site, observer, [mut one, mut other, _]) = throttled(&lines);
+    fill(&observer, &mut one, &mut other);
+    one.abandon();
+    // Its own three are still on their way; the fourth is the other's.
+    wait_for_in_flight(&observer, 4);
+    site.elect();
+    assert!(other.reply().expect("answered").err().is_ok());
+}
+
+#[test]
+fn p5_a_request_that_has_waited_for_too_long_is_answered_and_not_forwarded() {
+    let lines = [
+        "request_throttle_max_requests=3",
+        "throttled_op_wait_time=1",
+    ];
+    let (site, observer, [mut one, mut other, _]) = throttled(&lines);
+    fill(&observer, &mut one, &mut other);
+    other.send(OpCode::GetData, &get("/a")).expect("sent");
+    site.elect();
+    let refused = other.reply().expect("answered").err();
+    assert_eq!(refused, ErrorCode::THROTTLED_OP);
+    assert!(other.reply().expect("in its turn").err().is_ok());
+    assert_eq!(observer.gauge("throttled_ops"), 1.0);
+    for _ in 0..3 {
+        assert!(one.reply().expect("answered").err().is_ok());
+    }
+    let (_, stat) = other.get_data(b"/a", false).expect("it is there");
+    assert_eq!(stat.version, 3, "as often as it was written");
+}
+
+#[test]
+fn p5_requests_of_a_client_that_leaves_while_they_wait_are_dropped() {
+    let lines = ["request_throttle_max_requests=3"];
+    let (site, observer, [mut one, mut other, third]) = throttled(&lines);
+    fill(&observer, &mut one, &mut other);
+    other.send(OpCode::SetData, &set("/a")).expect("sent");
+    until("both to be here", LIMIT, || {
+        let clients = observer.service.clients.all();
+        clients
+            .iter()
+            .any(|client| client.state().throttle.waits())
+            .then_some(())
+    });
+    other.abandon();
+    until("it to be forgotten", LIMIT, || {
+        (observer.service.clients.len() == 2).then_some(())
+    });
+    let dropped = observer.gauge("stale_requests_dropped");
+    assert!(dropped >= 1.0, "{dropped}");
+    site.elect();
+    for _ in 0..3 {
+        assert!(one.reply().expect("answered").err().is_ok());
+    }
+    assert_eq!(one.get_data(b"/a", false).expect("there").1.version, 3);
+    drop(third);
+}
+
+#[test]
+fn p6_through_a_narrow_throttle_everything_comes_that_many_send() {
+    const CLIENTS: usize = 20;
+    const WRITES: usize = 40;
+    for line in [
+        "request_throttle_drop_stale=true",
+        "request_throttle_drop_stale=false",
+    ] {
+        let site = Site::with_commit_delay(1);
+        let observer = site.observer_with(&["request_throttle_max_requests=2", line]);
+        observer.wait_for(site.write("/a", b""));
+        let mut clients: Vec<RawClient> = (0..CLIENTS).map(|_| observer.client()).collect();
+        for client in &mut clients {
+            for _ in 0..WRITES {
+                client.send(OpCode::SetData, &set("/a")).expect("sent");
+                client.send(OpCode::GetData, &get("/a")).expect("sent");
+            }
+        }
+        for client in &mut clients {
+            for _ in 0..WRITES {
+                assert!(client.reply().expect("answered").err().is_ok());
+                assert!(client.reply().expect("answered").err().is_ok());
+                assert!(observer.service.outstanding.requests() <= 2);
+            }
+        }
+        let (_, stat) = clients[0].get_data(b"/a", false).expect("it is there");
+        assert_eq!(stat.version as usize, CLIENTS * WRITES);
+    }
+}

@@ -25,6 +25,7 @@ use crate::serve::local_sessions::{LocalSessionRules, LocalSessions};
 use crate::serve::outstanding::Outstanding;
 use crate::serve::read::ReadLimits;
 use crate::serve::read_only::ReadOnlyMode;
+use crate::serve::request_throttle::Throttle;
 use crate::serve::sasl::SaslRules;
 use crate::serve::session_ids::RandomBytes;
 use crate::serve::throttle::TokenBucket;
@@ -116,6 +117,7 @@ pub fn assemble(
         clients,
         local_sessions,
         outstanding: Arc::new(outstanding(config)),
+        throttle: config.clients.request_throttle.map(Throttle::new),
         connect_tokens: connect_tokens(config),
         stats,
         audit: surroundings.audit,

@@ -28,6 +28,8 @@ pub enum Limit {
     LargeRequests,
     /// Requests in work, above which a client that has some of them waits.
     Outstanding,
+    /// The same, above which every client waits.
+    RequestThrottle,
     /// Bytes that one client leaves unread.
     Outbox,
     /// Bytes that all clients leave unread.
@@ -42,7 +44,7 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 13] = [
+    pub const ALL: [Limit; 14] = [
         Limit::ConnectionsPerAddress,
         Limit::Connections,
         Limit::Descriptors,
@@ -51,6 +53,7 @@ impl Limit {
         Limit::FrameBytes,
         Limit::LargeRequests,
         Limit::Outstanding,
+        Limit::RequestThrottle,
         Limit::Outbox,
         Limit::OutboxTotal,
         Limit::Reply,
@@ -69,6 +72,7 @@ impl Limit {
             Limit::FrameBytes => "frame_bytes",
             Limit::LargeRequests => "large_requests",
             Limit::Outstanding => "outstanding_requests",
+            Limit::RequestThrottle => "request_throttle",
             Limit::Outbox => "outbox",
             Limit::OutboxTotal => "outbox_total",
             Limit::Reply => "reply",
@@ -103,6 +107,9 @@ impl Limit {
             }
             Limit::Outstanding => {
                 "a client waits: more than globalOutstandingLimit requests are in work"
+            }
+            Limit::RequestThrottle => {
+                "a client waits: request_throttle_max_requests requests are in work"
             }
             Limit::Outbox => "a client was cut off: it left more than outpost.outboxBytes unread",
             Limit::OutboxTotal => {

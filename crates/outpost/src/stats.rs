@@ -16,6 +16,7 @@ use crate::fired::Fired;
 use crate::logs::Rarely;
 use crate::reached::Reached;
 use crate::serve::client::Cause;
+use crate::serve::request_throttle::ThrottleStats;
 use crate::sizes::{Sizes, SizesReport};
 
 /// Counters of one worker. Only its thread writes to them.
@@ -133,6 +134,8 @@ pub struct Stats {
     pub open: Arc<AtomicUsize>,
     /// Limits that were reached.
     pub reached: Reached,
+    /// The request throttle.
+    pub throttle: ThrottleStats,
     /// Lines about logins that have failed.
     pub failed_logins: Rarely,
     /// TLS handshakes.
@@ -179,6 +182,7 @@ impl Stats {
             ensemble_skipped: AtomicU64::new(0),
             open: Arc::default(),
             reached: Reached::default(),
+            throttle: ThrottleStats::default(),
             failed_logins: Rarely::default(),
             handshakes: Arc::default(),
             plain_remote: AtomicU64::new(0),

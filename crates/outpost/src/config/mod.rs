@@ -216,6 +216,8 @@ pub struct Clients {
     pub global_outstanding_limit: u32,
     /// `largeRequestThreshold` and `largeRequestMaxBytes`.
     pub large_requests: Option<LargeRequests>,
+    /// `request_throttle_*`; `None` without `request_throttle_max_requests`.
+    pub request_throttle: Option<RequestThrottle>,
     /// `connection_throttle_*`.
     pub connect_throttle: Option<ConnectThrottle>,
 }
@@ -249,6 +251,23 @@ pub struct LargeRequests {
     pub threshold: usize,
     /// A request that brings the sum above this ends its connection, in bytes.
     pub bytes_max: usize,
+}
+
+/// When requests wait for those of others, and what becomes of them then (`RequestThrottler`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestThrottle {
+    /// `request_throttle_max_requests`: requests in work; not zero.
+    pub requests_max: u32,
+    /// `request_throttle_stall_time`: how long a wait is that counts once; not zero.
+    pub stall_time: Duration,
+    /// `request_throttle_drop_stale`: whether stale requests are dropped.
+    pub drop_stale: bool,
+    /// `request_stale_connection_check`: whether those are stale whose client has left.
+    pub stale_connection_check: bool,
+    /// `request_stale_latency_check`: whether those are that have waited for longer than their session's timeout.
+    pub stale_latency_check: bool,
+    /// `throttled_op_wait_time`: those that have waited for longer are answered with an error.
+    pub op_wait_max: Option<Duration>,
 }
 
 /// The token bucket that new and returning sessions draw from (`BlueThrottle`).

@@ -12,8 +12,8 @@ use outpost_wire::membership::Endpoint;
 
 use super::keys::{self, Verdict};
 use super::{
-    Complaints, ConnectWeights, FourLetterWords, LargeRequests, Loaded, MetricNames, X509Auth,
-    load_with, read, settings::Settings,
+    Complaints, ConnectWeights, FourLetterWords, LargeRequests, Loaded, MetricNames,
+    RequestThrottle, X509Auth, load_with, read, settings::Settings,
 };
 
 /// The file that a distribution of ZooKeeper brings along, without its comments on purge and metrics.
@@ -1255,5 +1255,47 @@ fn certificates_identify_clients_wherever_they_can_be_shown() {
         Setup::least_and(nobody_can)
             .complaints()
             .contains("possible are ip, digest")
+    );
+}
+
+#[test]
+fn requests_are_throttled_where_that_is_asked_for_with_the_defaults_of_a_java_server() {
+    let throttle = |lines| {
+        Setup::least_and(lines)
+            .loaded()
+            .config
+            .clients
+            .request_throttle
+    };
+    assert_eq!(throttle(""), None);
+    assert_eq!(
+        throttle("throttled_op_wait_time=5\nrequest_throttle_max_requests=0"),
+        None
+    );
+    let rules = throttle("zookeeper.request_throttle_max_requests=500").unwrap();
+    assert_eq!(
+        rules,
+        RequestThrottle {
+            requests_max: 500,
+            stall_time: Duration::from_millis(100),
+            drop_stale: true,
+            stale_connection_check: true,
+            stale_latency_check: false,
+            op_wait_max: None,
+        }
+    );
+    let lines = "request_throttle_max_requests=7\nrequest_throttle_stall_time=20\n\
+        request_throttle_drop_stale=false\nrequest_stale_connection_check=false\n\
+        request_stale_latency_check=true\nthrottled_op_wait_time=3000";
+    assert_eq!(
+        throttle(lines).unwrap(),
+        RequestThrottle {
+            requests_max: 7,
+            stall_time: Duration::from_millis(20),
+            drop_stale: false,
+            stale_connection_check: false,
+            stale_latency_check: true,
+            op_wait_max: Some(Duration::from_secs(3)),
+        }
     );
 }

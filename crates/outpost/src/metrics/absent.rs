@@ -403,32 +403,6 @@ pub(super) static METRICS: &[Metric] = &[
         "connections",
         "Connections to the admin port without TLS. Not counted yet.",
     ),
-    // Of the request throttle.
-    counter(
-        "request_throttle_wait_count",
-        "times",
-        "Times the throttle has stalled. Not counted yet.",
-    ),
-    counter(
-        "stale_requests",
-        "requests",
-        "Requests that were stale when they came out of the throttle. Not counted yet.",
-    ),
-    counter(
-        "stale_requests_dropped",
-        "requests",
-        "Stale requests that the throttle has dropped. Not counted yet.",
-    ),
-    counter(
-        "throttled_ops",
-        "requests",
-        "Requests answered with an error by the throttle. Not counted yet.",
-    ),
-    advanced_summary(
-        "request_throttle_queue_time_ms",
-        "ms",
-        "Time that requests have waited for the throttle. Not counted yet.",
-    ),
 ];
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Metric {

@@ -74,6 +74,36 @@ pub(super) static METRICS: &[Metric] = &[
         "Snapshots asked for at the admin port too soon after another.",
         |p| count(&p.stats.snapshots_limited),
     ),
+    counter(
+        "request_throttle_wait_count",
+        "times",
+        "How often a client has waited for the request throttle, and once more for each `request_throttle_stall_time` that it took.",
+        |p| count(&p.stats.throttle.waits),
+    ),
+    counter(
+        "stale_requests",
+        "requests",
+        "Requests that had waited for the throttle for longer than their session's timeout, and were let in.",
+        |p| count(&p.stats.throttle.stale),
+    ),
+    counter(
+        "stale_requests_dropped",
+        "requests",
+        "Requests that the throttle has dropped: their client had left, or they had waited for too long.",
+        |p| count(&p.stats.throttle.stale_dropped),
+    ),
+    counter(
+        "throttled_ops",
+        "requests",
+        "Requests answered with -127 because they had waited for longer than `throttled_op_wait_time`.",
+        |p| count(&p.stats.throttle.throttled),
+    ),
+    summary(
+        "request_throttle_queue_time_ms",
+        "ms",
+        "How long requests have waited for the throttle, those included that have not; nothing without `request_throttle_max_requests`.",
+        |p| advanced(&p.stats.throttle.queue_times),
+    ),
     summary(
         "commit_propagation_latency",
         "ms",

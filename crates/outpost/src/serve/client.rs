@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::serve::auth::address_id;
 use crate::serve::outboxes::Share;
 use crate::serve::pipeline::Pipeline;
+use crate::serve::request_throttle::Standing;
 use crate::serve::sasl::Login;
 use crate::serve::validate::EphemeralBudget;
 
@@ -202,6 +203,8 @@ pub struct ClientState {
     pub ephemerals: EphemeralBudget,
     /// Whether it is not read on because of what all clients have in work.
     pub waits: bool,
+    /// How it stands towards the request throttle.
+    pub throttle: Standing,
     /// Figures that `cons` shows.
     pub figures: Figures,
 }
@@ -333,6 +336,7 @@ impl Client {
                 login: None,
                 ephemerals: EphemeralBudget::default(),
                 waits: false,
+                throttle: Standing::default(),
                 figures: Figures::default(),
             }),
         }

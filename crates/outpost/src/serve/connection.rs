@@ -19,8 +19,9 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::limits::{FIRST_READ_BYTES, READ_BYTES};
 use crate::reached::Limit;
-use crate::serve::client::{Cause, Client};
+use crate::serve::client::{Cause, Client, ClientState};
 use crate::serve::four_letter;
+use crate::serve::request_throttle::{Place, Standing, Throttle};
 use crate::serve::service::Service;
 use crate::serve::turn::{self, Turn};
 use crate::stats::WorkerStats;
@@ -46,6 +47,9 @@ pub enum Ended {
     /// Too much is in work already for a request this large.
     #[error("large requests in work have too many bytes already")]
     TooLarge,
+    /// Its request has waited for longer than its session's timeout.
+    #[error("its request has waited for longer than its session's timeout")]
+    Stale,
     /// Too many sessions are asked for in too short a time.
     #[error("too many connect requests")]
     Throttled,
@@ -86,6 +90,8 @@ pub struct Connection<S> {
     worker: Arc<WorkerStats>,
     /// The first four bytes have been looked at.
     recognized: bool,
+    /// Its place in the line of those who wait until fewer requests are in work.
+    line: Option<Pin<Box<dyn Future<Output = Option<Place>>>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -102,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             service,
             worker,
             recognized: false,
+            line: None,
         }
     }
 
@@ -151,13 +158,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Waits until there is something to do.
     async fn wait(&mut self, turn: &Turn, mut alarm: Pin<&mut Sleep>) -> Result<(), Ended> {
+        let reads = turn.reads || self.listens(turn);
+        self.stand_in_line(turn.wants_place);
         tokio::select! {
             biased;
             () = self.client.woken() => {}
-            exchanged = self.channel.exchange(turn.reads, &self.worker) => {
+            exchanged = self.channel.exchange(reads, &self.worker) => {
                 if let Exchanged::Read = exchanged? {
                     self.client.note_heard(clock::now());
+                    // What it says now may stand behind what waits; it has shown itself all the same.
+                    if turn.wants_place {
+                        self.client.touch();
+                    }
                 }
+            }
+            place = place_in(&mut self.line) => {
+                self.line = None;
+                self.client.state().throttle.give(place);
             }
             permit = self.service.link.reserve(), if turn.wants_link => {
                 if permit.is_none() {
@@ -173,6 +190,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a client that waits for others is listened to, to notice when it leaves.
+    fn listens(&self, turn: &Turn) -> bool {
+        let throttle = self.service.throttle.as_ref();
+        turn.wants_place
+            && self.channel.input.len() < READ_BYTES
+            && throttle.is_some_and(Throttle::notices_leaving)
+    }
+
+    /// Takes its place in the line, keeps it, or leaves it.
+    fn stand_in_line(&mut self, wants_place: bool) {
+        match &self.service.throttle {
+            Some(throttle) if wants_place => {
+                if self.line.is_none() {
+                    self.line = Some(Box::pin(throttle.enter()));
+                }
+            }
+            _ => self.line = None,
+        }
     }
 
     /// The stream has taken some of what was on its way.
@@ -237,8 +274,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ended::Silent(self.patience())
     }
 
+    /// Counts the requests of a client that has left while they waited for others.
+    fn note_dropped(&self, state: &ClientState, ended: &Ended) {
+        if state.throttle.waits() && matches!(ended, Ended::Closed | Ended::Io(_)) {
+            let dropped = &self.service.stats.throttle.stale_dropped;
+            let frames = turn::complete_frames(&self.service, &self.channel.input);
+            dropped.fetch_add(frames, Ordering::Relaxed);
+        }
+    }
+
     /// Frees everything held for the connection. Its session stays, for the client to take elsewhere.
-    fn bury(&self, ended: &Ended) {
+    fn bury(&mut self, ended: &Ended) {
         let stats = &self.service.stats;
         let (session, peer) = (self.client.session(), self.client.peer);
         if matches!(ended, Ended::Closed | Ended::Io(_)) {
@@ -272,14 +318,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 .local_sessions
                 .left(session, self.client.heard());
         }
+        self.line = None;
         {
             let mut state = self.client.state();
+            self.note_dropped(&state, ended);
+            state.throttle = Standing::default();
             state.pipeline.clear();
             state.out = Vec::new();
         }
         // Under the tree's guard, so that no watch of this turn is left behind it.
         let guard = self.service.mirror.read();
         guard.watches().remove_watcher(self.client.watcher());
+    }
+}
+
+/// The place that was stood in line for; never without a line.
+async fn place_in(
+    line: &mut Option<Pin<Box<dyn Future<Output = Option<Place>>>>>,
+) -> Option<Place> {
+    match line {
+        Some(line) => line.await,
+        None => pending().await,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod read;
 pub mod read_only;
 mod reception;
 pub mod reply;
+pub mod request_throttle;
 pub mod sasl;
 pub mod service;
 pub mod session_ids;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::LargeRequests;
+use crate::serve::request_throttle::Place;
 
 /// Requests in work, over all clients.
 #[derive(Debug)]
@@ -77,12 +78,14 @@ impl Outstanding {
         Ok(LargeTicket(Some((Arc::clone(self), length))))
     }
 
-    /// Counts a request that has to wait for something, together with what it was taken on as.
-    pub fn count(self: &Arc<Self>, large: LargeTicket) -> Ticket {
+    /// Counts a request that has to wait for something, together with what it was taken on as, and its place where
+    /// requests are throttled.
+    pub fn count(self: &Arc<Self>, large: LargeTicket, place: Option<Place>) -> Ticket {
         self.requests.fetch_add(1, Ordering::Relaxed);
         Ticket {
             outstanding: Arc::clone(self),
             _large: large,
+            _place: place,
         }
     }
 
@@ -112,6 +115,7 @@ impl Drop for LargeTicket {
 pub struct Ticket {
     outstanding: Arc<Outstanding>,
     _large: LargeTicket,
+    _place: Option<Place>,
 }
 
 impl Drop for Ticket {
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn above_the_limit_only_those_wait_that_have_requests_in_work() {
         let all = outstanding();
-        let take = || all.count(all.take_on(1).unwrap());
+        let take = || all.count(all.take_on(1).unwrap(), None);
         let _two = (take(), take());
         assert!(all.lets_read(0) && all.lets_read(2));
         let third = take();
@@ -164,7 +168,7 @@ mod tests {
     #[test]
     fn p6_nothing_is_left_of_requests_that_are_gone_counted_or_not() {
         let all = outstanding();
-        let counted = all.count(all.take_on(250).unwrap());
+        let counted = all.count(all.take_on(250).unwrap(), None);
         let uncounted = all.take_on(250).unwrap();
         assert_eq!((all.requests(), all.large_bytes()), (1, 500));
         drop((counted, uncounted));

@@ -167,7 +167,7 @@ mod tests {
 
     fn ticket() -> Ticket {
         let all = Arc::new(Outstanding::new(1000, None));
-        all.count(all.take_on(1).unwrap())
+        all.count(all.take_on(1).unwrap(), None)
     }
 
     fn write(xid: i32) -> Forwarded {
@@ -261,7 +261,7 @@ mod tests {
             bytes_max: 1000,
         };
         let all = Arc::new(Outstanding::new(1000, Some(large)));
-        let ticket = || all.count(all.take_on(100).unwrap());
+        let ticket = || all.count(all.take_on(100).unwrap(), None);
         let in_work = || (all.requests(), all.large_bytes());
         let mut pipeline = Pipeline::default();
         let fill = |pipeline: &mut Pipeline| {

@@ -18,6 +18,7 @@ use crate::serve::auth::AuthRules;
 use crate::serve::clients::Clients;
 use crate::serve::local_sessions::LocalSessions;
 use crate::serve::outstanding::Outstanding;
+use crate::serve::request_throttle::Throttle;
 use crate::serve::session_ids::RandomBytes;
 use crate::serve::throttle::{TokenBucket, Wish};
 use crate::serve::validate::Gate;
@@ -65,6 +66,8 @@ pub struct Service {
     pub local_sessions: Arc<LocalSessions>,
     /// Requests in work.
     pub outstanding: Arc<Outstanding>,
+    /// Where requests wait until fewer are in work, if they are throttled.
+    pub throttle: Option<Throttle>,
     /// What connect requests draw from, if they are throttled.
     pub connect_tokens: Option<Mutex<TokenBucket>>,
     /// What session ids are made of.

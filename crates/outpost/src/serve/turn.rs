@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use outpost_forward::{Attachment, Forward, Pending, Permit, Request, View, clock};
@@ -19,11 +19,12 @@ use crate::serve::auth::AuthFailed;
 use crate::serve::client::{Client, ClientState, Phase};
 use crate::serve::connection::Ended;
 use crate::serve::handshake;
-use crate::serve::outstanding::{LargeTicket, TooLarge};
+use crate::serve::outstanding::{LargeTicket, Ticket, TooLarge};
 use crate::serve::pipeline::{Forwarded, Local};
 use crate::serve::read::{Reading, TooManyWatches, is_read, sync_path};
 use crate::serve::read_only;
 use crate::serve::reply;
+use crate::serve::request_throttle::{Asking, Entry};
 use crate::serve::sasl::{Answer, Failure};
 use crate::serve::service::Service;
 use crate::serve::validate::{Checked, Gate, Refusal};
@@ -39,6 +40,8 @@ pub(crate) struct Turn {
     pub(crate) more: bool,
     /// The next frame waits for room in the link's queue.
     pub(crate) wants_link: bool,
+    /// The next frame waits until fewer requests are in work.
+    pub(crate) wants_place: bool,
     /// Further input may be read.
     pub(crate) reads: bool,
     /// The connection ends when everything is written.
@@ -50,6 +53,8 @@ enum Handled {
     Done,
     /// The frame stays in the buffer until there is room in the link's queue.
     NoRoom,
+    /// The same until the throttle has a place for it.
+    NoPlace,
 }
 
 /// Handles what is in `input`, and moves what is in the outbox to `unsent` if that is empty.
@@ -95,6 +100,7 @@ pub(crate) fn take(
         turn.reads = !turn.ends
             && !turn.more
             && !turn.wants_link
+            && !turn.wants_place
             && !client.is_draining()
             && served.takes_requests(&state);
         served.note_waiting(&mut state);
@@ -173,6 +179,16 @@ fn announced(beginning: &[u8]) -> usize {
     length.and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 
+/// How many requests have come whole.
+pub(crate) fn complete_frames(service: &Service, mut input: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Ok(Some(frame)) = frame::split(input, service.settings.frame_bytes_max) {
+        input = &input[4 + frame.len()..];
+        count += 1;
+    }
+    count
+}
+
 /// What handling a frame needs, during one turn.
 struct Served<'a> {
     service: &'a Service,
@@ -197,6 +213,7 @@ impl Served<'_> {
             && !matches!(state.phase, Phase::Waiting { .. })
             && !turn.more
             && !turn.wants_link
+            && !turn.wants_place
     }
 
     /// Whether a further request may be handled. If not, the connection is woken when that has changed: by
@@ -231,7 +248,10 @@ impl Served<'_> {
             let rest = &input[done.bytes..];
             let frame = match frame::split(rest, limit) {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return Ok(self.service.outstanding.expect(announced(rest))?),
+                Ok(None) => {
+                    state.throttle.note_idle();
+                    return Ok(self.service.outstanding.expect(announced(rest))?);
+                }
                 Err(DecodeError::Length { length, .. }) => {
                     return Err(Ended::FrameLength(length));
                 }
@@ -241,25 +261,36 @@ impl Served<'_> {
                 turn.more = true;
                 return Ok(());
             }
-            match self.frame(frame, state, done)? {
+            match self.frame(frame, rest, state, done)? {
                 Handled::Done => {
-                    done.bytes += 4 + frame.len();
+                    let length = 4 + frame.len();
+                    done.bytes += length;
                     done.received += 1;
+                    let left = rest.len() - length;
+                    state.throttle.note_input(length, left, self.client.heard());
                 }
                 Handled::NoRoom => {
                     turn.wants_link = true;
                     return Ok(());
                 }
+                Handled::NoPlace => {
+                    turn.wants_place = true;
+                    return Ok(());
+                }
             }
         }
+        // Nobody else is to wait for a client that does not read.
+        state.throttle.give_up();
         // Paused with requests left: they are looked at again when the client has read.
         turn.more = state.phase == Phase::Open && !self.may_answer(state);
         Ok(())
     }
 
+    /// Handles one frame, which stands at the front of `input`.
     fn frame(
         &self,
         frame: &[u8],
+        input: &[u8],
         state: &mut ClientState,
         done: &mut Done,
     ) -> Result<Handled, Ended> {
@@ -273,13 +304,63 @@ impl Served<'_> {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::read(&mut reader)
             .map_err(|_| Ended::Malformed("the header of a request"))?;
-        let large = self.service.outstanding.take_on(frame.len())?;
         self.client.touch();
+        match self.enter(header, state, input.len())? {
+            Entry::Enters => {}
+            Entry::Waits | Entry::BeginsToWait | Entry::Stale => return Ok(Handled::NoPlace),
+            Entry::Refused => {
+                let large = self.service.outstanding.take_on(frame.len())?;
+                let (xid, error) = (header.xid, ErrorCode::THROTTLED_OP);
+                let close = false;
+                self.in_order(Local::Refuse { xid, error, close }, state, large);
+                done.last = Some(header);
+                return Ok(Handled::Done);
+            }
+        }
+        let large = self.service.outstanding.take_on(frame.len())?;
         let handled = self.request(header, reader.rest(), state, done, large)?;
         if let Handled::Done = handled {
             done.last = Some(header);
         }
         Ok(handled)
+    }
+
+    /// Finds a request the place that it needs where requests are throttled.
+    fn enter(
+        &self,
+        header: RequestHeader,
+        state: &mut ClientState,
+        bytes: usize,
+    ) -> Result<Entry, Ended> {
+        let Some(throttle) = &self.service.throttle else {
+            return Ok(Entry::Enters);
+        };
+        let op = header.op_code();
+        let is_free = match op {
+            Some(OpCode::Ping | OpCode::Auth | OpCode::Sasl) => true,
+            Some(op) => is_read(op) && state.pipeline.is_empty(),
+            None => false,
+        };
+        if is_free {
+            state.throttle.give_up();
+            return Ok(Entry::Enters);
+        }
+        let timeout_ms = u64::try_from(self.client.timeout_ms()).unwrap_or(0);
+        let asking = Asking {
+            session_timeout: Duration::from_millis(timeout_ms),
+            may_be_refused: op != Some(OpCode::CloseSession),
+            bytes,
+        };
+        let stats = &self.service.stats;
+        let entry = state
+            .throttle
+            .enter(throttle, &stats.throttle, asking, self.began);
+        match entry {
+            Entry::BeginsToWait => stats.reached.note(Limit::RequestThrottle, self.client.peer),
+            Entry::Stale => return Err(Ended::Stale),
+            _ => {}
+        }
+        Ok(entry)
     }
 
     fn request(
@@ -331,7 +412,7 @@ impl Served<'_> {
     ) {
         if !state.pipeline.is_empty() && !self.is_sign_of_life(op) {
             let (body, ids) = (Box::from(body), Arc::clone(&state.ids));
-            let ticket = self.service.outstanding.count(large);
+            let ticket = self.count(state, large);
             state
                 .pipeline
                 .wait(Local::Serve { header, body, ids }, ticket);
@@ -365,10 +446,16 @@ impl Served<'_> {
         op == OpCode::Ping && self.service.clients.are_held()
     }
 
+    /// Counts a request that is in work from now on.
+    fn count(&self, state: &mut ClientState, large: LargeTicket) -> Ticket {
+        let place = state.throttle.take();
+        self.service.outstanding.count(large, place)
+    }
+
     /// Puts a request that is answered here into the line, and answers it at once if the line is empty.
     fn in_order(&self, local: Local, state: &mut ClientState, large: LargeTicket) {
         let at_once = state.pipeline.is_empty();
-        let ticket = self.service.outstanding.count(large);
+        let ticket = self.count(state, large);
         state.pipeline.wait(local, ticket);
         if at_once {
             self.service
@@ -438,7 +525,7 @@ impl Served<'_> {
             ephemeral_bytes,
             since,
         };
-        let ticket = self.service.outstanding.count(large);
+        let ticket = self.count(state, large);
         state.pipeline.forward(request, ticket);
         let pending = Pending {
             origin: self.client.origin,

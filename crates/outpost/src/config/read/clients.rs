@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::super::settings::{self, INT_MAX, Settings};
-use super::super::{Clients, ConnectThrottle, ConnectWeights, Doors, LargeRequests, Ticks};
+use super::super::{
+    Clients, ConnectThrottle, ConnectWeights, Doors, LargeRequests, RequestThrottle, Ticks,
+};
 use crate::limits::OUTBOX_BYTES_PAUSE;
 
 /// Session timeouts where none are set, in ticks, as in ZooKeeper.
@@ -45,6 +47,7 @@ pub(super) fn clients(
         sessionless_timeout: sessionless.unwrap_or(Duration::from_secs(10)),
         global_outstanding_limit: settings.count("globalOutstandingLimit", 1, 1000, "requests"),
         large_requests: large_requests(settings),
+        request_throttle: request_throttle(settings),
         connect_throttle: connect_throttle(settings),
     }
 }
@@ -141,6 +144,21 @@ fn large_requests(settings: &mut Settings) -> Option<LargeRequests> {
         threshold: usize::try_from(threshold).ok()?,
         bytes_max,
     })
+}
+
+fn request_throttle(settings: &mut Settings) -> Option<RequestThrottle> {
+    let requests_max = settings.limit("request_throttle_max_requests", 0, "requests");
+    let stall_time = settings.millis("request_throttle_stall_time", 1);
+    let op_wait_max = settings.limit("throttled_op_wait_time", 0, "milliseconds");
+    let rules = RequestThrottle {
+        requests_max: requests_max.unwrap_or(0),
+        stall_time: stall_time.unwrap_or(Duration::from_millis(100)),
+        drop_stale: settings.flag("request_throttle_drop_stale", true),
+        stale_connection_check: settings.flag("request_stale_connection_check", true),
+        stale_latency_check: settings.flag("request_stale_latency_check", false),
+        op_wait_max: op_wait_max.map(|ms| Duration::from_millis(ms.into())),
+    };
+    requests_max.map(|_| rules)
 }
 
 fn connect_throttle(settings: &mut Settings) -> Option<ConnectThrottle> {
