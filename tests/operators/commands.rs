@@ -26,7 +26,7 @@ const REFUSED: &[(&str, u16, &str)] = &[
 ];
 
 /// Commands of Outpost's own.
-const OWN: &[&str] = &["link", "link_losses"];
+const OWN: &[&str] = &["link", "link_losses", "memory"];
 
 #[test]
 fn every_command_answers_in_the_form_of_a_java_observer() {

@@ -225,6 +225,7 @@ impl Wire {
         self.owners.must_claim = self.learner.epoch() == known_epoch;
         let ended = self.exchange(began, upward, requests).await;
         status.set_arriving(None);
+        status.buffers.store(0, Ordering::Relaxed);
         self.leave_waiting(upward, requests);
         status.keep_recording(self.learner.recording());
         match ended {
@@ -250,6 +251,10 @@ impl Wire {
         loop {
             let told = progress.note(clock::now(), self.learner.snapshot_received());
             show(told, progress.arriving(), &shared.status);
+            shared
+                .status
+                .buffers
+                .store(self.buffers(), Ordering::Relaxed);
             if !synchronized && self.learner.is_following() {
                 synchronized = true;
                 let took = clock::now().saturating_duration_since(began);
@@ -322,6 +327,11 @@ impl Wire {
                 }
             }
         }
+    }
+
+    /// Bytes of the buffers around the socket.
+    fn buffers(&self) -> u64 {
+        (self.input.capacity() + self.output.capacity() + self.learner.kept_bytes()) as u64
     }
 
     fn handle_input(&mut self, upward: &Upward) -> Result<(), Lost> {

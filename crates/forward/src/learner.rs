@@ -166,6 +166,15 @@ impl Learner {
         self.output.len()
     }
 
+    /// Bytes kept: those to be written to the socket, and history that waits for its leader to be confirmed.
+    pub fn kept_bytes(&self) -> usize {
+        let history = match &self.phase {
+            Phase::Synchronizing(sync) => sync.history_bytes(),
+            _ => 0,
+        };
+        self.output.capacity() + history
+    }
+
     /// Moves the bytes to be written to the end of `out`.
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
         if out.is_empty() {

@@ -111,6 +111,8 @@ pub struct LinkStatus {
     pub apply_queue: AtomicU64,
     /// Bytes of events waiting to be applied, now.
     pub apply_queue_bytes: AtomicU64,
+    /// Bytes of the buffers around the socket, and of history that is kept until its leader is confirmed, now.
+    pub buffers: AtomicU64,
     /// Milliseconds the last synchronisation took, from LEADERINFO to UPTODATE.
     pub last_sync_ms: AtomicU64,
     /// Times that synchronisations took, from LEADERINFO to UPTODATE.
@@ -163,6 +165,7 @@ impl LinkStatus {
             in_flight: AtomicU64::new(0),
             apply_queue: AtomicU64::new(0),
             apply_queue_bytes: AtomicU64::new(0),
+            buffers: AtomicU64::new(0),
             last_sync_ms: AtomicU64::new(0),
             synchronizations: Latencies::default(),
             propagation: Latencies::default(),

@@ -116,6 +116,11 @@ impl Sync {
         matches!(self.base, Base::Loading(_))
     }
 
+    /// Bytes of history that waits for the leader to be confirmed.
+    pub(crate) fn history_bytes(&self) -> usize {
+        self.history_bytes
+    }
+
     /// What has come of a snapshot, from when it begins until it is handed on.
     pub(crate) fn snapshot_received(&self) -> Option<Received> {
         let (tree, whole) = match &self.base {

@@ -24,7 +24,8 @@ enum Command {
     /// Formatting, lints, documentation and boundaries, then every test.
     Ci,
     /// Runs a Java observer and an Outpost side by side under load and prints the ratios; `bench detach` while
-    /// the ensemble loses its leader, `bench protect` under attack, `bench handshakes` in a storm of TLS clients.
+    /// the ensemble loses its leader, `bench protect` under attack, `bench handshakes` in a storm of TLS clients,
+    /// `bench sampler` for the cost of heap profiles.
     Bench {
         /// Handed to the benchmark; `--help`, and `--help` behind each name, list them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -17,6 +17,7 @@ mod process;
 mod protect;
 mod reads;
 mod report;
+mod sampler;
 
 use clap::{Parser, Subcommand};
 
@@ -40,6 +41,8 @@ enum What {
     Protect(protect::Arguments),
     /// What connected clients feel while thousands come over TLS at one time.
     Handshakes(handshakes::Arguments),
+    /// What it costs that the allocator can sample the heap.
+    Sampler(sampler::Arguments),
     /// A part of a benchmark, in a process of its own; nobody else starts it.
     #[command(hide = true, subcommand)]
     Part(Part),
@@ -59,6 +62,7 @@ fn main() {
         Some(What::Detach(detach)) => detach::run(&detach),
         Some(What::Protect(protect)) => protect::run(&protect),
         Some(What::Handshakes(handshakes)) => handshakes::run(&handshakes),
+        Some(What::Sampler(sampler)) => sampler::run(&sampler),
         Some(What::Part(Part::Attack(attack))) => protect::attacks::run(&attack),
         Some(What::Part(Part::Nobody)) => protect::attacks::be_nobody(),
         Some(What::Part(Part::Storm(storm))) => handshakes::storm::run(&storm),

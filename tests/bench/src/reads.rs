@@ -127,7 +127,7 @@ fn reads(pair: &Pair, arguments: &Arguments, outstanding: usize) -> Vec<Row> {
 }
 
 /// Waits until the last znode can be read.
-fn wait_for_tree(observer: &Observer, znodes: usize) {
+pub(crate) fn wait_for_tree(observer: &Observer, znodes: usize) {
     let path = populate::path(znodes - 1);
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {

@@ -13,7 +13,7 @@ use outpost_wire::{SessionId, Zxid};
 use serde_json::{Map, Value, json};
 
 use super::http::{Answer, Asked};
-use super::{AdminServer, json, link, snapshot};
+use super::{AdminServer, json, link, memory, snapshot};
 use crate::metrics::Shown;
 use crate::report::{ConnectionReport, NOT_SERVING, Report, java, process};
 use crate::serve::client::Port;
@@ -122,6 +122,7 @@ pub(super) static COMMANDS: &[Command] = &[
     command(&["leader", "lead"], |r, _, _| Ok(leader(r))),
     always(&["link"], |r, _, _| Ok(link::link(r))),
     always(&["link_losses"], |r, _, _| Ok(link::losses(r))),
+    always(&["memory"], |r, _, _| Ok(memory::memory(r))),
     always(&["monitor", "mntr"], |r, _, _| Ok(monitor(r))),
     command(&["observer_connection_stat_reset", "orst"], |_, _, _| {
         Ok(Members::new())

@@ -21,6 +21,7 @@ mod identify;
 mod json;
 mod link;
 mod log;
+mod memory;
 mod page;
 mod snapshot;
 

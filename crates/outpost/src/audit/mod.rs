@@ -112,6 +112,11 @@ impl Who {
 }
 
 impl Audit {
+    /// Memory of lines that wait to be written to a file of its own, in bytes.
+    pub fn memory(&self) -> usize {
+        self.file.as_ref().map_or(0, Lines::memory)
+    }
+
     /// In a file of its own, which is added to.
     fn in_file(path: &Path) -> Result<(Audit, AuditFile), NoAuditFile> {
         let file = OpenFile::open(path).map_err(|source| NoAuditFile {

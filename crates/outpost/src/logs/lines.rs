@@ -132,6 +132,13 @@ impl Lines {
         self.0.wanted.notify_one();
     }
 
+    /// Memory of lines that wait to be written, in bytes.
+    pub fn memory(&self) -> usize {
+        let waiting = self.0.waiting.lock();
+        // What the thread writes was waiting once; its own buffer is about as large.
+        waiting.bytes.capacity() + waiting.taken
+    }
+
     /// Lines that were lost.
     pub fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)

@@ -90,6 +90,11 @@ pub fn lost() -> u64 {
     LOG.get().map_or(0, |log| log.lines.lost())
 }
 
+/// Memory of lines that wait to be written, in bytes.
+pub fn memory() -> usize {
+    LOG.get().map_or(0, |log| log.lines.memory())
+}
+
 /// Where formatted events go.
 #[derive(Clone)]
 struct Output(Lines);

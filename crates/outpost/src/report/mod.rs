@@ -433,6 +433,11 @@ impl<'a> Report<'a> {
         self.service.link.status().loss_reports(&self.tally())
     }
 
+    /// Who holds how much memory, in bytes.
+    pub fn holders(&self) -> Vec<(&'static str, u64)> {
+        holders::holders(self.service)
+    }
+
     /// Everything that metrics are made of.
     pub fn picture(&self) -> Picture<'a> {
         let service = self.service;
@@ -455,7 +460,7 @@ impl<'a> Report<'a> {
             stores: service.tls.reports(),
             process: process::process(),
             memory: process::memory(),
-            holders: holders::holders(service),
+            holders: self.holders(),
             audit: service
                 .audit
                 .as_ref()

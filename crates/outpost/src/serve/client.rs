@@ -54,6 +54,10 @@ pub struct Client {
     draining: AtomicBool,
     /// Bytes taken out of the outbox that are being written.
     unsent: AtomicUsize,
+    /// Memory of the read buffer, in bytes.
+    input: AtomicUsize,
+    /// Whether it speaks TLS.
+    over_tls: AtomicBool,
     /// Its part of what all clients leave unread.
     pub share: Share,
     /// Already among those to be woken after the batch.
@@ -326,6 +330,8 @@ impl Client {
             cut: AtomicU8::new(0),
             draining: AtomicBool::new(false),
             unsent: AtomicUsize::new(0),
+            input: AtomicUsize::new(0),
+            over_tls: AtomicBool::new(false),
             share: Share::default(),
             given: AtomicBool::new(false),
             state: Mutex::new(ClientState {
@@ -422,6 +428,28 @@ impl Client {
         if self.unsent() != bytes {
             self.unsent.store(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Memory that its read buffer takes, in bytes.
+    pub fn input(&self) -> usize {
+        self.input.load(Ordering::Relaxed)
+    }
+
+    /// Its read buffer takes so many bytes now.
+    pub fn note_input(&self, bytes: usize) {
+        if self.input() != bytes {
+            self.input.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_over_tls(&self) -> bool {
+        self.over_tls.load(Ordering::Relaxed)
+    }
+
+    /// It speaks TLS.
+    pub fn note_tls(&self) {
+        self.over_tls.store(true, Ordering::Relaxed);
     }
 
     /// When it was accepted, by a clock that only goes forward.

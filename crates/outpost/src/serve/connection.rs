@@ -102,6 +102,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         service: Arc<Service>,
         worker: Arc<WorkerStats>,
     ) -> Connection<S> {
+        // The first thing it does is to make room for what it reads.
+        client.note_input(FIRST_READ_BYTES);
         Connection {
             channel: Channel::new(stream),
             client,
@@ -165,6 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             () = self.client.woken() => {}
             exchanged = self.channel.exchange(reads, &self.worker) => {
                 if let Exchanged::Read = exchanged? {
+                    self.client.note_input(self.channel.input_bytes);
                     self.client.note_heard(clock::now());
                     // What it says now may stand behind what waits; it has shown itself all the same.
                     if turn.wants_place {
@@ -346,6 +349,8 @@ async fn place_in(
 struct Channel<S> {
     stream: S,
     input: BytesMut,
+    /// Memory that `input` takes: its capacity when there was made room last.
+    input_bytes: usize,
     /// Taken out of the outbox, being written.
     unsent: Vec<u8>,
     sent: usize,
@@ -366,6 +371,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         Channel {
             stream,
             input: BytesMut::new(),
+            input_bytes: 0,
             unsent: Vec::new(),
             sent: 0,
             unflushed: false,
@@ -437,6 +443,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
             } else {
                 READ_BYTES
             });
+            self.input_bytes = input.capacity();
         }
         match self.stream.read_buf(input).await? {
             0 => Err(Ended::Closed),

@@ -167,6 +167,7 @@ async fn own_connections(
             None => spawn(Connection::new(stream, client, service, stats), seat),
             Some(mut secured) => {
                 secured.get_mut().0.put(stream);
+                client.note_tls();
                 spawn(Connection::new(secured, client, service, stats), seat);
             }
         }
