@@ -4,7 +4,7 @@
 //! Each script is a test of its own. What may differ from run to run is given stable names first
 //! ([`transcript`]); everything else must be equal, or stand in [`differences`]. What would hurt the leader
 //! behind a Java observer is kept from it ([`hazard`]) and sent to Outpost alone, after which the ensemble must
-//! still commit.
+//! still commit. What has to do with sessions is played again with sessions that only one server knows.
 
 //! `OUTPOST_ORACLE_SHOW=1` prints what each server said.
 
@@ -28,19 +28,18 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outpost_tests::ObserverKind;
 
 use script::{Cast, Script};
-use stage::Stage;
+use stage::{Sessions, Stage};
 
 /// The stage, built when the first script needs it, and the lock that scripts which want to be alone take whole.
-#[derive(Default)]
 struct Theatre {
+    sessions: Sessions,
     stage: OnceLock<Option<Stage>>,
     alone: RwLock<()>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let theatre = Arc::new(Theatre::default());
-    let mut trials = vec![
+    let about_the_oracle = vec![
         Trial::test(
             "every_difference_is_explained_and_every_explanation_needed",
             || differences::agree_with_the_document().map_err(Failed::from),
@@ -53,13 +52,48 @@ fn main() -> ExitCode {
             hazard::catches(&scripts::all()).map_err(Failed::from)
         }),
     ];
-    for script in scripts::all() {
+    // One after the other: each has five virtual machines.
+    let global = perform(
+        &arguments,
+        Sessions::Global,
+        &scripts::all(),
+        about_the_oracle,
+    );
+    let local = perform(
+        &arguments,
+        Sessions::Local,
+        &scripts::about_sessions(),
+        Vec::new(),
+    );
+    if global == ExitCode::SUCCESS {
+        local
+    } else {
+        global
+    }
+}
+
+fn perform(
+    arguments: &Arguments,
+    sessions: Sessions,
+    scripts: &[Script],
+    mut trials: Vec<Trial>,
+) -> ExitCode {
+    let theatre = Arc::new(Theatre {
+        sessions,
+        stage: OnceLock::new(),
+        alone: RwLock::new(()),
+    });
+    for script in scripts.iter().copied() {
         let theatre = Arc::clone(&theatre);
-        trials.push(Trial::test(script.name, move || {
+        let name = match sessions {
+            Sessions::Global => script.name.to_owned(),
+            Sessions::Local => format!("local_sessions::{}", script.name),
+        };
+        trials.push(Trial::test(name, move || {
             theatre.play(&script).map_err(Failed::from)
         }));
     }
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let conclusion = libtest_mimic::run(arguments, trials);
     if conclusion.has_failed()
         && let Some(Some(stage)) = theatre.stage.get()
     {
@@ -75,9 +109,8 @@ fn main() -> ExitCode {
 
 impl Theatre {
     fn play(&self, script: &Script) -> Result<(), String> {
-        let stage = self
-            .stage
-            .get_or_init(|| std::panic::catch_unwind(Stage::build).ok());
+        let build = || std::panic::catch_unwind(|| Stage::build(self.sessions)).ok();
+        let stage = self.stage.get_or_init(build);
         let stage = stage
             .as_ref()
             .ok_or("the stage cannot be built: the first test says why")?;

@@ -350,10 +350,13 @@ impl Run<'_> {
         if zxid <= 0 {
             return zxid.to_string();
         }
+        let is_close = asked.op == OpCode::CloseSession.code();
+        let commits =
+            makes_transaction(asked.op) && (!is_close || self.stage.closing_is_a_transaction());
         let line = self.line(c);
         let back = zxid < line.last_zxid;
         line.last_zxid = line.last_zxid.max(zxid);
-        let shown = match header.err.is_ok() && makes_transaction(asked.op) {
+        let shown = match header.err.is_ok() && commits {
             true => transcript::zxid(zxid),
             false => "z".to_owned(),
         };
@@ -368,6 +371,8 @@ impl Run<'_> {
         let address = self.stage.address(self.kind, At::Voter);
         let mut client = RawClient::connect(address, 30_000);
         wait::until(&format!("{path} to go"), Duration::from_secs(30), || {
+            // What has only been made may not have come so far.
+            client.sync();
             client.exists(path, false).is_err().then_some(())
         });
         self.note_line(format!("{path} is gone"));

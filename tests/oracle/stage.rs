@@ -22,12 +22,34 @@ pub(crate) struct Stage {
     outpost: Observer,
     ensemble: Ensemble,
     next_root: AtomicU32,
+    sessions: Sessions,
+}
+
+/// Who knows the sessions that begin at the observers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sessions {
+    /// Everybody.
+    Global,
+    /// The observer alone, until an ephemeral znode is made (`localSessionsUpgradingEnabled`).
+    Local,
+}
+
+impl Sessions {
+    /// What stands in the configuration of all servers.
+    fn lines(self) -> Vec<String> {
+        let keys = ["localSessionsEnabled", "localSessionsUpgradingEnabled"];
+        match self {
+            Sessions::Global => Vec::new(),
+            Sessions::Local => keys.map(|key| format!("{key}=true")).to_vec(),
+        }
+    }
 }
 
 impl Stage {
     /// Starts them and waits until all serve.
-    pub(crate) fn build() -> Self {
+    pub(crate) fn build(sessions: Sessions) -> Self {
         let settings = Settings {
+            lines: sessions.lines(),
             extended_types: true,
             // So that both have the same membership to show.
             listed_observers: 2,
@@ -51,7 +73,13 @@ impl Stage {
             outpost,
             ensemble,
             next_root: AtomicU32::new(1),
+            sessions,
         }
+    }
+
+    /// Whether the end of a session is a transaction, whichever session it is.
+    pub(crate) fn closing_is_a_transaction(&self) -> bool {
+        self.sessions == Sessions::Global
     }
 
     /// Where the logs of all servers are.

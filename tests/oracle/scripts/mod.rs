@@ -13,6 +13,18 @@ mod writes;
 
 use crate::script::Script;
 
+/// Those in which it matters what a session is.
+pub(crate) fn about_sessions() -> Vec<Script> {
+    let subjects = [
+        sessions::SCRIPTS,
+        identity::SCRIPTS,
+        order::SCRIPTS,
+        writes::SCRIPTS,
+        multi::SCRIPTS,
+    ];
+    subjects.into_iter().flatten().copied().collect()
+}
+
 /// All scripts.
 pub(crate) fn all() -> Vec<Script> {
     [
