@@ -12,6 +12,8 @@ use crate::stage::{LIMIT, Site, until};
 
 /// So many writes in one multi that few of them fill the buffer.
 const WRITES: usize = 1_500;
+/// So many multis fill it.
+const MULTIS: usize = 20;
 
 #[test]
 fn p6_a_full_disk_under_the_audit_log_stops_no_client_and_what_is_lost_is_counted_and_told_of() {
@@ -38,9 +40,14 @@ fn p6_a_full_disk_under_the_audit_log_stops_no_client_and_what_is_lost_is_counte
     };
     let audit = observer.service.audit.clone().expect("it is on");
     // Each fills about a fifteenth.
-    for _ in 0..20 {
+    for _ in 0..MULTIS {
         client.request(OpCode::Multi, &request).ok().expect("done");
     }
+    // Beside them the start and the create. Lines are made once a batch is over.
+    let lines = (MULTIS * WRITES) as u64 + 2;
+    until("everything to be told of", LIMIT, || {
+        (audit.told() == lines).then_some(())
+    });
     let lost = audit.lost();
     assert!(
         lost > WRITES as u64,

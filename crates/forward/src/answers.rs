@@ -76,7 +76,7 @@ pub trait Answers: Send + Sync + 'static {
     }
 
     /// A session has ended; these were its ephemerals, each with whether it was there.
-    fn ephemerals_deleted(&self, _session: SessionId, _paths: &[(BString, bool)]) {}
+    fn ephemerals_deleted(&self, _session: SessionId, _paths: Vec<(BString, bool)>) {}
 
     /// The session has ended, by its client's wish or because it expired.
     fn session_closed(&self, session: SessionId);

@@ -209,7 +209,9 @@ impl Apply {
         }
         if entry.header.kind == OpCode::CloseSession.code() {
             let session = entry.header.session;
-            self.answers.ephemerals_deleted(session, &ephemerals);
+            if !ephemerals.is_empty() {
+                self.answers.ephemerals_deleted(session, ephemerals);
+            }
             self.answers.session_closed(session);
         }
     }

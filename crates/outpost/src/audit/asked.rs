@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bstr::{BStr, BString};
-use outpost_mirror::{Applied, SubResult, TxnResult};
+use outpost_mirror::{Applied, TxnResult};
 use outpost_wire::proto::{CreateMode, MultiOp, MultiRequest};
 use outpost_wire::{Acl, DecodeError, OpCode, Reader, Record};
 
@@ -30,6 +30,37 @@ pub(crate) enum Asked {
     Reconfig,
     /// Its parts, where it can be read.
     Multi(Vec<Part>),
+}
+
+/// What has become of a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It has changed nothing.
+    Failed,
+    /// It was carried out; these are the znodes that it has made, in its order and with their numbers.
+    Done(Vec<BString>),
+    /// That cannot be known (P5).
+    Unknown,
+}
+
+impl Answer {
+    /// The leader's.
+    pub(crate) fn of(applied: &Applied) -> Answer {
+        if !applied.error.is_ok() {
+            return Answer::Failed;
+        }
+        let path_of = |result: &TxnResult| match result {
+            TxnResult::Create { path, .. } => Some(path.clone()),
+            _ => None,
+        };
+        Answer::Done(match &applied.result {
+            TxnResult::Multi(results) => {
+                let results = results.iter();
+                results.filter_map(|one| path_of(&one.result)).collect()
+            }
+            one => path_of(one).into_iter().collect(),
+        })
+    }
 }
 
 /// One operation of a multi.
@@ -64,37 +95,23 @@ impl Asked {
         }
     }
 
-    /// The lines for what the leader has made of it. `begin` begins each.
-    pub(super) fn answered(
-        &self,
-        applied: &Applied,
-        begin: &Line,
-        tell: &mut impl FnMut(Line, Outcome),
-    ) {
-        match (&applied.result, self) {
-            _ if !applied.error.is_ok() => self.ended(Outcome::Failure, begin, tell),
-            (TxnResult::Multi(results), Asked::Multi(parts)) => {
-                multi(parts, results, begin, tell);
+    /// The lines that tell of it; `begin` begins each.
+    pub(super) fn told(&self, answer: &Answer, begin: &Line, tell: &mut impl FnMut(Line, Outcome)) {
+        match (answer, self) {
+            (Answer::Failed, _) => tell(self.named(begin), Outcome::Failure),
+            (Answer::Unknown, _) => tell(self.named(begin), Outcome::Invoked),
+            (Answer::Done(paths), Asked::Multi(parts)) => multi(parts, paths, begin, tell),
+            (Answer::Done(paths), Asked::Create { mode, .. }) => {
+                for path in paths {
+                    tell(created(begin, path, *mode), Outcome::Success);
+                }
             }
-            (TxnResult::Create { path, .. }, Asked::Create { mode, .. }) => {
-                tell(created(begin, path.as_ref(), *mode), Outcome::Success);
-            }
-            (_, Asked::Reconfig) => {
+            (Answer::Done(_), Asked::Reconfig) => {
                 let line = self.named(begin).field("znode", CONFIG_PATH);
                 tell(line, Outcome::Success);
             }
-            _ => self.ended(Outcome::Success, begin, tell),
+            (Answer::Done(_), _) => tell(self.named(begin), Outcome::Success),
         }
-    }
-
-    /// The line for something that has come to an end as a whole.
-    pub(super) fn ended(
-        &self,
-        outcome: Outcome,
-        begin: &Line,
-        tell: &mut impl FnMut(Line, Outcome),
-    ) {
-        tell(self.named(begin), outcome);
     }
 
     /// The operation, and what it was asked for.
@@ -115,7 +132,7 @@ impl Asked {
     }
 }
 
-fn created(begin: &Line, path: &BStr, mode: Option<CreateMode>) -> Line {
+fn created(begin: &Line, path: &BString, mode: Option<CreateMode>) -> Line {
     begin
         .clone()
         .field("operation", "create")
@@ -127,7 +144,7 @@ fn created(begin: &Line, path: &BStr, mode: Option<CreateMode>) -> Line {
 /// one whose name got a number has none.
 fn multi(
     parts: &[Part],
-    results: &[SubResult],
+    created_paths: &[BString],
     begin: &Line,
     tell: &mut impl FnMut(Line, Outcome),
 ) {
@@ -147,15 +164,19 @@ fn multi(
             .field("operation", operation)
             .field("znode", path)
     };
-    for (part, result) in parts.iter().zip(results) {
-        let line = match (part, &result.result) {
-            (Part::Create { .. }, TxnResult::Create { path, .. }) => {
-                let path: &BStr = path.as_ref();
-                created(begin, path, modes.get(path).copied())
+    let mut created_paths = created_paths.iter();
+    for part in parts {
+        let line = match part {
+            Part::Create { .. } => {
+                let Some(path) = created_paths.next() else {
+                    continue;
+                };
+                let known: &BStr = path.as_ref();
+                created(begin, path, modes.get(known).copied())
             }
-            (Part::Delete(path), _) => line("delete", path),
-            (Part::SetData(path), _) => line("setData", path),
-            _ => continue,
+            Part::Delete(path) => line("delete", path),
+            Part::SetData(path) => line("setData", path),
+            Part::Check => continue,
         };
         tell(line, Outcome::Success);
     }

@@ -8,6 +8,9 @@ use std::fmt::Write;
 use bstr::ByteSlice;
 use outpost_wire::{Acl, Id, Perms};
 
+/// Names of one client, in bytes: cut. They stand in each line of a multi.
+const USER_BYTES_MAX: usize = 1024;
+
 /// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -39,8 +42,12 @@ impl Line {
         }
         self.0.push_str(key);
         self.0.push('=');
-        for char in value.as_ref().chars() {
-            push(char, &mut self.0);
+        let value = value.as_ref();
+        match std::str::from_utf8(value) {
+            Ok(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
+                self.0.push_str(text);
+            }
+            _ => value.chars().for_each(|char| push(char, &mut self.0)),
         }
         self
     }
@@ -79,7 +86,12 @@ pub(super) fn users(ids: &[Id]) -> Option<Vec<u8>> {
         _ => None,
     });
     let named: Vec<&[u8]> = named.filter(|name| !name.trim().is_empty()).collect();
-    (!named.is_empty()).then(|| named.join(&b","[..]))
+    let mut users = named.join(&b","[..]);
+    if users.len() > USER_BYTES_MAX {
+        users.truncate(USER_BYTES_MAX);
+        users.extend_from_slice("…".as_bytes());
+    }
+    (!users.is_empty()).then_some(users)
 }
 
 /// An ACL as `ZKUtil.aclToString` writes it: nothing stands between two entries.
@@ -158,6 +170,9 @@ mod tests {
             names(&all).as_deref(),
             Some("10.0.0.1,alice,bob,CN=carol,O=x")
         );
+        let long = "ü".repeat(1_000);
+        let cut = format!("{}…", "ü".repeat(USER_BYTES_MAX / 2));
+        assert_eq!(names(&[("sasl", &long)]).as_deref(), Some(&*cut));
         assert_eq!(names(&[("super", "")]), None);
         assert_eq!(names(&[]), None);
     }

@@ -6,7 +6,8 @@
 //!
 //! What a write asks for is kept here from the moment at which it is handed to the link: its client may be gone when
 //! the answer comes, and is told of all the same. Lines go to the process's log, as target `audit`, or to a file of
-//! their own; either way they wait in a bounded buffer, and nobody waits for them.
+//! their own; either way they wait in a bounded buffer, and nobody waits for them. They are made when readers can see the tree
+//! again.
 
 mod asked;
 mod file;
@@ -26,8 +27,9 @@ use dashmap::DashMap;
 use outpost_forward::{Attachment, Origin, Pending};
 use outpost_mirror::Applied;
 use outpost_wire::{Id, OpCode, SessionId, Xid};
+use parking_lot::Mutex;
 
-pub(crate) use asked::Asked;
+pub(crate) use asked::{Answer, Asked};
 
 use crate::config::AuditLog;
 use crate::limits::AUDIT_BYTES_MAX;
@@ -80,6 +82,14 @@ pub struct Audit {
     /// Writes on their way to the leader, those of one connection in the order in which they were sent. As many as the
     /// link takes in.
     on_their_way: DashMap<Origin, VecDeque<OnItsWay>>,
+    /// What has come to an end in the present batch: told of when readers can see the tree again.
+    ended: Mutex<Vec<End>>,
+}
+
+enum End {
+    Write(Who, Asked, Answer),
+    /// Of a session that has ended, each with whether it was there.
+    Ephemerals(SessionId, Vec<(BString, bool)>),
 }
 
 struct OnItsWay {
@@ -143,6 +153,7 @@ impl Audit {
             file,
             told: AtomicU64::new(0),
             on_their_way: DashMap::new(),
+            ended: Mutex::new(Vec::new()),
         }
     }
 
@@ -169,7 +180,7 @@ impl Audit {
 
     /// Lines told so far.
     pub fn told(&self) -> u64 {
-        self.told.load(Ordering::Relaxed)
+        self.told.load(Ordering::Acquire)
     }
 
     /// Lines that could not be written to the file.
@@ -184,9 +195,7 @@ impl Audit {
 
     /// A request was refused here.
     pub(crate) fn refused(&self, who: &Who, asked: &Asked) {
-        asked.ended(Outcome::Failure, &who.begin(), &mut |line, outcome| {
-            self.tell(line, outcome);
-        });
+        self.tell_of(who, asked, &Answer::Failed);
     }
 
     /// A request is about to be handed to the link: its answer may come before the next instruction is executed.
@@ -211,16 +220,32 @@ impl Audit {
     /// The leader has answered a request.
     pub(crate) fn answered(&self, pending: &Pending, applied: &Applied) {
         if let Some(OnItsWay { who, asked, .. }) = self.take(pending) {
-            let mut tell = |line, outcome| self.tell(line, outcome);
-            asked.answered(applied, &who.begin(), &mut tell);
+            let end = End::Write(who, asked, Answer::of(applied));
+            self.ended.lock().push(end);
         }
     }
 
     /// What has become of a request cannot be known.
     pub(crate) fn unknown(&self, pending: &Pending) {
         if let Some(OnItsWay { who, asked, .. }) = self.take(pending) {
-            let mut tell = |line, outcome| self.tell(line, outcome);
-            asked.ended(Outcome::Invoked, &who.begin(), &mut tell);
+            let end = End::Write(who, asked, Answer::Unknown);
+            self.ended.lock().push(end);
+        }
+    }
+
+    /// A session has ended and its ephemerals with it; of each whether it was there.
+    pub(crate) fn ephemerals_deleted(&self, session: SessionId, paths: Vec<(BString, bool)>) {
+        self.ended.lock().push(End::Ephemerals(session, paths));
+    }
+
+    /// The batch is over, and nobody waits for the tree any longer.
+    pub(crate) fn batch_done(&self) {
+        let ended = std::mem::take(&mut *self.ended.lock());
+        for end in ended {
+            match end {
+                End::Write(who, asked, answer) => self.tell_of(&who, &asked, &answer),
+                End::Ephemerals(session, paths) => self.tell_of_ephemerals(session, &paths),
+            }
         }
     }
 
@@ -237,8 +262,13 @@ impl Audit {
         });
     }
 
-    /// A session has ended and its ephemerals with it; of each whether it was there.
-    pub(crate) fn ephemerals_deleted(&self, session: SessionId, paths: &[(BString, bool)]) {
+    fn tell_of(&self, who: &Who, asked: &Asked, answer: &Answer) {
+        asked.told(answer, &who.begin(), &mut |line, outcome| {
+            self.tell(line, outcome);
+        });
+    }
+
+    fn tell_of_ephemerals(&self, session: SessionId, paths: &[(BString, bool)]) {
         for (path, there) in paths {
             let line = Line::default()
                 .field("session", session.to_string())
@@ -275,11 +305,11 @@ impl Audit {
     }
 
     fn tell(&self, line: Line, outcome: Outcome) {
-        self.told.fetch_add(1, Ordering::Relaxed);
         let text = line.result(outcome);
         match &self.file {
             Some(file) => file.push(&file::line(SystemTime::now(), &text, outcome)),
             None => tracing::info!(target: TARGET, "{text}"),
         }
+        self.told.fetch_add(1, Ordering::Release);
     }
 }

@@ -542,7 +542,7 @@ impl Answers for Clients {
         self.audit.is_some()
     }
 
-    fn ephemerals_deleted(&self, session: SessionId, paths: &[(BString, bool)]) {
+    fn ephemerals_deleted(&self, session: SessionId, paths: Vec<(BString, bool)>) {
         if let Some(audit) = &self.audit {
             audit.ephemerals_deleted(session, paths);
         }
@@ -572,6 +572,9 @@ impl Answers for Clients {
         let given = std::mem::take(&mut *self.given.lock());
         for client in given {
             client.wake();
+        }
+        if let Some(audit) = &self.audit {
+            audit.batch_done();
         }
     }
 
