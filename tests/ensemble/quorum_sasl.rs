@@ -20,11 +20,15 @@ pub(crate) const LINES: [&str; 4] = [
 ];
 
 pub(crate) fn jaas(password: &str) -> Jaas {
+    Jaas::new(&text(password))
+}
+
+fn text(password: &str) -> String {
     let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
-    Jaas::new(&format!(
+    format!(
         "QuorumServer {{ {module} user_learner=\"mellon\"; }};\n\
          QuorumLearner {{ {module} username=\"learner\" password=\"{password}\"; }};\n"
-    ))
+    )
 }
 
 /// An ensemble of which every member must know the password, and the file that tells it.
@@ -119,6 +123,12 @@ fn a_wrong_password_is_told_to_the_operator_and_does_not_flood_the_leader() {
         "the leader complains {failures} times"
     );
 
+    let log = |text: &str| {
+        let log = fs::read_to_string(refused.running().log()).unwrap_or_default();
+        log.contains(text)
+    };
+    assert!(!log("the login at the ensemble has changed"));
+
     let said = checked(&refused, &wrong);
     assert!(
         said.contains("lets us not in: it refuses user \"learner\""),
@@ -129,6 +139,10 @@ fn a_wrong_password_is_told_to_the_operator_and_does_not_flood_the_leader() {
         said.contains("the leader accepts user learner and its password"),
         "{said}"
     );
+    // Once the file is put right, nobody has to start anything again.
+    wrong.write(&text("mellon"));
+    refused.wait_until_it_serves();
+    assert!(log("the login at the ensemble has changed"));
     // Whoever does not log in at all is not let in either, and is told what it may be.
     let plain = fs::read_to_string(refused.config()).expect("a file");
     let plain = plain.replace("quorum.auth.", "#");

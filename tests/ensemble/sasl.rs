@@ -8,11 +8,13 @@ use std::io;
 use outpost::sasl::{CLIENTS, Client};
 use outpost_tests::raw::RawClient;
 use outpost_tests::run_dir::RunDir;
-use outpost_tests::{Ensemble, Observer, ObserverKind, ObserverSettings, Settings, clients};
+use outpost_tests::{Ensemble, Observer, ObserverKind, ObserverSettings, Settings, clients, wait};
 use outpost_wire::proto::{
     CreateMode, GetDataRequest, GetSaslRequest, SetAclRequest, SetSaslResponse, WhoAmIResponse,
 };
 use outpost_wire::{Acl, Id, OpCode, Perms, Reader, Record};
+
+use crate::region::LIMIT;
 
 pub(crate) const PROVIDER: &str =
     "authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
@@ -33,8 +35,15 @@ pub(crate) struct Jaas {
 impl Jaas {
     pub(crate) fn new(text: &str) -> Jaas {
         let dir = RunDir::new("jaas");
-        fs::write(dir.path().join("jaas.conf"), text).expect("the run directory can be written");
-        Jaas { dir }
+        let jaas = Jaas { dir };
+        jaas.write(text);
+        jaas
+    }
+
+    /// Changes the file.
+    pub(crate) fn write(&self, text: &str) {
+        let file = self.dir.path().join("jaas.conf");
+        fs::write(file, text).expect("the run directory can be written");
     }
 
     /// The argument of a JVM that names the file.
@@ -399,4 +408,42 @@ fn every_step_of_a_login_is_answered_as_by_a_java_observer() {
 fn last_zxid(ensemble: &Ensemble) -> u64 {
     let leader = ensemble.server(ensemble.wait_for_leader());
     outpost_tests::four_letter::zxid(leader.client_address()).expect("a leader knows its zxid")
+}
+
+/// Whether this password logs bob in now.
+fn logs_in(observer: &Observer, password: &str) -> bool {
+    let mut client = RawClient::connect(observer.client_address(), 10_000);
+    let mut ask = |token: &[u8]| {
+        let request = GetSaslRequest { token: Some(token) };
+        let reply = client.try_request(OpCode::Sasl, &request).ok()?;
+        let mut reader = Reader::new(&reply.body);
+        let token = SetSaslResponse::read(&mut reader).ok()?.token?.to_vec();
+        reply.header.err.is_ok().then_some(token)
+    };
+    let mut bob = Client::new(CLIENTS, "bob", password);
+    let Some(challenge) = ask(b"") else {
+        return false;
+    };
+    let answer = bob.respond(&challenge).expect("a challenge");
+    ask(&answer).is_some_and(|proof| bob.verify(&proof).is_ok())
+}
+
+#[test]
+fn a_new_password_counts_from_the_next_login_on_and_a_broken_file_changes_nothing() {
+    let (ensemble, jaas) = (ensemble(), Jaas::new(USERS));
+    let settings = jaas.observer(ObserverKind::Outpost, &[]);
+    let observer = Observer::start(&ensemble, ObserverKind::Outpost, &settings);
+    assert!(logs_in(&observer, "bob-secret"));
+    jaas.write(&USERS.replace("bob-secret", "bob-other"));
+    wait::until("the new password to count", LIMIT, || {
+        logs_in(&observer, "bob-other").then_some(())
+    });
+    assert!(!logs_in(&observer, "bob-secret"));
+    jaas.write("Server { what is this");
+    wait::until("a word of it in the log", LIMIT, || {
+        let log = fs::read_to_string(observer.running().log()).unwrap_or_default();
+        log.contains("a changed JAAS file cannot be used")
+            .then_some(())
+    });
+    assert!(logs_in(&observer, "bob-other"));
 }

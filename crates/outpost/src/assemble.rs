@@ -29,6 +29,7 @@ use crate::serve::request_throttle::Throttle;
 use crate::serve::sasl::SaslRules;
 use crate::serve::session_ids::RandomBytes;
 use crate::serve::throttle::TokenBucket;
+use crate::serve::users::Users;
 use crate::serve::validate::Gate;
 use crate::serve::x509::X509Rules;
 use crate::serve::{ServeSettings, Service};
@@ -244,7 +245,7 @@ pub(crate) fn serving_threads(config: &Config) -> usize {
 
 fn sasl_rules(sasl: &SaslAuth) -> SaslRules {
     SaslRules {
-        passwords: sasl.users.as_ref().map(|users| users.passwords.clone()),
+        users: sasl.users.clone().map(|users| Arc::new(Users::new(users))),
         super_users: sasl.super_users.clone(),
         keeps_failed: sasl.keeps_failed,
     }

@@ -184,6 +184,9 @@ impl Outpost {
             service.tls.parts(),
             stop.clone().cancelled_owned(),
         ));
+        if let Some(users) = service.settings.auth.sasl.users.clone() {
+            chores.spawn(serve::users::watch(users, stop.clone().cancelled_owned()));
+        }
         chores.spawn(sweep_local_sessions(
             Arc::clone(&service),
             config.ticks.tick_time,

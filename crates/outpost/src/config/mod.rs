@@ -164,6 +164,20 @@ pub struct QuorumLogin {
     pub password: Secret,
     /// Where both stand.
     pub place: Place,
+    /// The JAAS file.
+    pub file: PathBuf,
+    /// The section of that file.
+    pub section: String,
+}
+
+impl QuorumLogin {
+    /// The login as the file has it now. Blocks while it reads.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in sentences.
+    pub fn read_again(&self) -> Result<QuorumLogin, String> {
+        read::login_again(self)
+    }
 }
 
 /// Settings that must be the voters' own.
@@ -348,6 +362,18 @@ pub struct SaslUsers {
     pub section: String,
     /// `user_NAME="PASSWORD"`, by name.
     pub passwords: BTreeMap<String, Secret>,
+    /// `SASLAuthenticationProvider.superPassword`, which goes before the file's for user `super`.
+    pub super_password: Option<Secret>,
+}
+
+impl SaslUsers {
+    /// The passwords as the file has them now. Blocks while it reads.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in sentences.
+    pub fn read_again(&self) -> Result<BTreeMap<String, Secret>, String> {
+        read::users_again(self)
+    }
 }
 
 /// Scheme `x509`: the subject of a client's certificate.

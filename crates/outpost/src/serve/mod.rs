@@ -22,6 +22,7 @@ pub mod service;
 pub mod session_ids;
 pub mod throttle;
 mod turn;
+pub mod users;
 pub mod validate;
 mod workers;
 pub mod x509;

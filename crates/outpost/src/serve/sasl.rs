@@ -2,7 +2,6 @@
 //!
 //! Whatever is asked for meanwhile, the steps are answered at once and ahead of whatever waits, as auth packets are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use outpost_wire::{ErrorCode, Id};
@@ -10,6 +9,7 @@ use outpost_wire::{ErrorCode, Id};
 use crate::config::Secret;
 use crate::sasl::{self, Refused, Server, Step};
 use crate::serve::auth::{AuthRules, with_ids};
+use crate::serve::users::Users;
 use crate::serve::validate::is_kerberos_name;
 
 /// Scheme of those who have logged in.
@@ -20,8 +20,8 @@ const GSSAPI_TAG: u8 = 0x60;
 /// How clients may log in with SASL.
 #[derive(Clone, Default)]
 pub struct SaslRules {
-    /// Users and passwords; `None` if nobody is offered to log in.
-    pub passwords: Option<BTreeMap<String, Secret>>,
+    /// Who may; `None` if nobody is offered to log in.
+    pub users: Option<Arc<Users>>,
     /// Users who may do everything.
     pub super_users: Vec<String>,
     /// Whether a client that has failed may stay, unless identities of this scheme are enforced.
@@ -72,9 +72,10 @@ impl AuthRules {
         ids: &Arc<[Id]>,
         token: &[u8],
     ) -> Answer {
-        let Some(passwords) = &self.sasl.passwords else {
+        let Some(users) = &self.sasl.users else {
             return Answer::Token(None, None);
         };
+        let passwords = users.current();
         let login = login.get_or_insert_with(|| {
             Box::new(Login {
                 server: Server::new(sasl::CLIENTS),
@@ -121,6 +122,7 @@ impl SaslRules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SaslUsers;
     use crate::sasl::{CLIENTS, Client};
     use crate::serve::auth::address_id;
     use std::net::IpAddr;
@@ -130,7 +132,12 @@ mod tests {
         let passwords = users.map(|(user, password)| (user.to_owned(), Secret::new(password)));
         AuthRules {
             sasl: SaslRules {
-                passwords: Some(passwords.into()),
+                users: Some(Arc::new(Users::new(SaslUsers {
+                    file: "/etc/jaas.conf".into(),
+                    section: "Server".to_owned(),
+                    passwords: passwords.into(),
+                    super_password: None,
+                }))),
                 super_users: vec!["root".into()],
                 keeps_failed: false,
             },

@@ -220,7 +220,7 @@ pub async fn watch(parts: Vec<Arc<dyn Reload>>, stopped: impl Future<Output = ()
 
 /// What tells one state of a file from another. A swapped link shows as another inode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+pub(crate) struct Seen {
     inode: (u64, u64),
     bytes: u64,
     modified: (i64, i64),
@@ -245,7 +245,7 @@ fn files_of(store: &Store) -> Vec<PathBuf> {
 }
 
 /// A file that is not there looks like none that is.
-fn seen(file: &Path) -> Seen {
+pub(crate) fn seen(file: &Path) -> Seen {
     let found = std::fs::metadata(file);
     let or_zero =
         |of: fn(&std::fs::Metadata) -> (i64, i64)| found.as_ref().map(of).unwrap_or_default();

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::config::QuorumLogin;
 use crate::sasl::{CHALLENGE_BYTES_MAX, Client, Distrusted, QUORUM};
+use crate::tls::handle::{Seen, seen};
 
 /// How long a master is left alone after its first refusal.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
@@ -167,7 +168,9 @@ async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Result<Packet, LoginE
 /// A network on whose connections we have logged in.
 pub struct SaslNetwork {
     inner: Arc<dyn Network>,
-    login: QuorumLogin,
+    login: Mutex<Arc<QuorumLogin>>,
+    /// The JAAS file as it was when it was looked at last.
+    seen: Mutex<Option<Seen>>,
     refusals: Mutex<HashMap<(String, u16), Refusal>>,
 }
 
@@ -185,18 +188,21 @@ impl SaslNetwork {
     pub fn new(inner: Arc<dyn Network>, login: QuorumLogin) -> SaslNetwork {
         SaslNetwork {
             inner,
-            login,
+            login: Mutex::new(Arc::new(login)),
+            seen: Mutex::new(None),
             refusals: Mutex::new(HashMap::new()),
         }
     }
 
     async fn enter(&self, host: &str, port: u16) -> io::Result<Box<dyn LinkStream>> {
+        self.look();
         self.may_be_asked(host, port)?;
         let mut stream = self.inner.connect(host, port).await?;
-        match log_in(&mut stream, &self.login).await {
+        let login = Arc::clone(&self.login.lock());
+        match log_in(&mut stream, &login).await {
             Ok(()) => {
                 self.refusals.lock().remove(&(host.to_owned(), port));
-                tracing::debug!(host, port, user = self.login.user, "logged in with SASL");
+                tracing::debug!(host, port, user = login.user, "logged in with SASL");
                 Ok(stream)
             }
             Err(error) => {
@@ -206,6 +212,29 @@ impl SaslNetwork {
                     tracing::error!(host, port, %error, again_in_ms, "a learner master does not let us in");
                 }
                 Err(error.into())
+            }
+        }
+    }
+
+    /// Reads the JAAS file again if it has changed; whoever has refused the old login may be asked at once then.
+    fn look(&self) {
+        let login = Arc::clone(&self.login.lock());
+        let now = seen(&login.file);
+        let mut before = self.seen.lock();
+        if before.as_ref() == Some(&now) {
+            return;
+        }
+        *before = Some(now);
+        match login.read_again() {
+            Ok(changed) if changed == *login => {}
+            Ok(changed) => {
+                tracing::info!(place = %changed.place, user = changed.user, "the login at the ensemble has changed");
+                *self.login.lock() = Arc::new(changed);
+                self.refusals.lock().clear();
+            }
+            Err(error) => {
+                let file = login.file.display();
+                tracing::error!(%file, %error, "a changed JAAS file cannot be used; the login at the ensemble stays as it was");
             }
         }
     }
@@ -254,6 +283,8 @@ mod tests {
             user: "learner".into(),
             password: Secret::new(password),
             place: Place::Line("jaas.conf".into(), 7),
+            file: "/etc/jaas.conf".into(),
+            section: "QuorumLearner".to_owned(),
         }
     }
 

@@ -7,6 +7,8 @@ mod operators;
 mod sasl;
 mod tls;
 
+pub(super) use sasl::{login_again, users_again};
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

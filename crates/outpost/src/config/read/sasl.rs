@@ -1,9 +1,9 @@
 //! Who may log in with SASL, and as whom we do: sections of a JAAS file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::super::findings::Place;
+use super::super::findings::{Complaints, Place};
 use super::super::jaas::{self, Module, Section};
 use super::super::settings::Settings;
 use super::super::{QuorumLogin, ReadFile, SaslAuth, SaslUsers, Secret};
@@ -39,11 +39,15 @@ impl Jaas {
                 return None;
             }
         };
-        let (sections, errors) = jaas::parse(&String::from_utf8_lossy(&bytes));
+        Some(Jaas::parse(settings, file, &bytes))
+    }
+
+    fn parse(settings: &mut Settings, file: PathBuf, bytes: &[u8]) -> Jaas {
+        let (sections, errors) = jaas::parse(&String::from_utf8_lossy(bytes));
         for error in errors {
             settings.complain_at(Place::Line(file.clone(), error.line), &error.text);
         }
-        Some(Jaas { file, sections })
+        Jaas { file, sections }
     }
 
     fn section(&self, name: &str) -> Option<&Section> {
@@ -102,6 +106,30 @@ fn users(settings: &mut Settings, jaas: Option<&Jaas>) -> Option<SaslUsers> {
         }
         return None;
     };
+    let mut passwords = passwords(settings, jaas, section);
+    if passwords.is_empty() {
+        let text = format!("section {name} has no user; add {USER_PREFIX}NAME=\"PASSWORD\"");
+        settings.warn_at(jaas.place(section.line), &text);
+    }
+    if let Some(setting) = &super_password {
+        match passwords.get_mut(SUPER) {
+            Some(password) => *password = Secret(setting.value.clone()),
+            None => settings.warn(
+                setting,
+                "has no effect: the JAAS file has no user_super whose password it could be",
+            ),
+        }
+    }
+    Some(SaslUsers {
+        file: jaas.file.clone(),
+        section: name.to_owned(),
+        passwords,
+        super_password: super_password.map(|setting| Secret(setting.value)),
+    })
+}
+
+/// The users of a section as its file has them.
+fn passwords(settings: &mut Settings, jaas: &Jaas, section: &Section) -> BTreeMap<String, Secret> {
     let mut passwords = BTreeMap::new();
     for module in &section.modules {
         check_module(settings, jaas, module, "clients");
@@ -111,24 +139,41 @@ fn users(settings: &mut Settings, jaas: Option<&Jaas>) -> Option<SaslUsers> {
             }
         }
     }
-    if passwords.is_empty() {
-        let text = format!("section {name} has no user; add {USER_PREFIX}NAME=\"PASSWORD\"");
-        settings.warn_at(jaas.place(section.line), &text);
-    }
-    if let Some(setting) = super_password {
-        match passwords.get_mut(SUPER) {
-            Some(password) => *password = Secret(setting.value),
-            None => settings.warn(
-                &setting,
-                "has no effect: the JAAS file has no user_super whose password it could be",
-            ),
+    passwords
+}
+
+/// See [`SaslUsers::read_again`].
+pub(in super::super) fn users_again(users: &SaslUsers) -> Result<BTreeMap<String, Secret>, String> {
+    let read = |settings: &mut Settings, jaas: &Jaas, section: &Section| {
+        let mut passwords = passwords(settings, jaas, section);
+        if let (Some(ours), Some(password)) = (&users.super_password, passwords.get_mut(SUPER)) {
+            *password = ours.clone();
         }
+        Some(passwords)
+    };
+    again(&users.file, &users.section, read)
+}
+
+/// See [`QuorumLogin::read_again`].
+pub(in super::super) fn login_again(login: &QuorumLogin) -> Result<QuorumLogin, String> {
+    again(&login.file, &login.section, learner)
+}
+
+fn again<T>(
+    file: &Path,
+    name: &str,
+    read: impl FnOnce(&mut Settings, &Jaas, &Section) -> Option<T>,
+) -> Result<T, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut settings = Settings::new(file);
+    let jaas = Jaas::parse(&mut settings, file.to_owned(), &bytes);
+    let section = jaas
+        .section(name)
+        .ok_or_else(|| format!("has no section {name}"))?;
+    match read(&mut settings, &jaas, section) {
+        Some(value) if settings.complaints.is_empty() => Ok(value),
+        _ => Err(Complaints(settings.complaints).to_string()),
     }
-    Some(SaslUsers {
-        file: jaas.file.clone(),
-        section: name.to_owned(),
-        passwords,
-    })
 }
 
 /// SASL towards the ensemble: as whom we log in, if we are to.
@@ -200,6 +245,8 @@ fn learner(settings: &mut Settings, jaas: &Jaas, section: &Section) -> Option<Qu
             user: user.value.clone(),
             password: Secret(password.value.clone()),
             place: jaas.place(user.line),
+            file: jaas.file.clone(),
+            section: section.name.clone(),
         });
     }
     let text = format!(
