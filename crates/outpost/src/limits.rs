@@ -18,6 +18,9 @@ pub const PIPELINE_BYTES_MAX: usize = 4 << 20;
 /// Requests served for one connection before the tree is unlocked and others get their turn.
 pub const REQUESTS_PER_TURN: usize = 64;
 
+/// Bytes of answers made for one connection before the tree is unlocked and others get their turn; one answer may be longer.
+pub const ANSWER_BYTES_PER_TURN: usize = 64 << 10;
+
 /// File descriptors that clients do not get: they are for the link, for operators, for listening and for files.
 pub const DESCRIPTORS_KEPT: usize = 192;
 

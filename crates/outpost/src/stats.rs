@@ -16,6 +16,7 @@ use crate::fired::Fired;
 use crate::logs::Rarely;
 use crate::reached::Reached;
 use crate::serve::client::Cause;
+use crate::serve::lane::Lane;
 use crate::serve::request_throttle::ThrottleStats;
 use crate::sizes::{Sizes, SizesReport};
 
@@ -38,6 +39,8 @@ pub struct WorkerStats {
     pub sizes: Sizes,
     /// Bytes read, by namespace.
     pub namespaces: Mutex<Namespaces>,
+    /// Where its connections with large answers take their turns.
+    pub lane: Lane,
 }
 
 impl WorkerStats {

@@ -17,7 +17,7 @@ use outpost_wire::Zxid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Sleep, sleep_until};
 
-use crate::limits::{FIRST_READ_BYTES, READ_BYTES};
+use crate::limits::{ANSWER_BYTES_PER_TURN, FIRST_READ_BYTES, READ_BYTES};
 use crate::reached::Limit;
 use crate::serve::client::{Cause, Client, ClientState};
 use crate::serve::four_letter;
@@ -92,6 +92,8 @@ pub struct Connection<S> {
     recognized: bool,
     /// Its place in the line of those who wait until fewer requests are in work.
     line: Option<Pin<Box<dyn Future<Output = Option<Place>>>>>,
+    /// Its last turn made as much as one turn may.
+    has_much_to_say: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -111,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             worker,
             recognized: false,
             line: None,
+            has_much_to_say: false,
         }
     }
 
@@ -130,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn serve(&mut self) -> Result<(), Ended> {
+        let worker = Arc::clone(&self.worker);
         let alarm = sleep_until(self.next_deadline(true).into());
         tokio::pin!(alarm);
         loop {
@@ -139,9 +143,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return self.answer_word(word).await;
                 }
             }
+            let lane = match self.has_much_to_say {
+                true => Some(worker.lane.enter().await),
+                false => None,
+            };
             let turn = self.turn()?;
+            self.has_much_to_say = self.channel.unsent.len() >= ANSWER_BYTES_PER_TURN;
             self.channel.write_now(&self.worker).await?;
             self.note_written();
+            if let Some(lane) = lane {
+                lane.leave().await;
+            }
             if turn.ends && self.channel.is_drained() {
                 return Ok(());
             }

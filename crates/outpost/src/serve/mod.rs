@@ -7,6 +7,7 @@ pub mod connection;
 pub mod four_letter;
 pub mod greeting;
 pub mod handshake;
+pub mod lane;
 pub mod leases;
 pub mod local_sessions;
 pub mod outboxes;

@@ -13,7 +13,7 @@ use outpost_wire::proto::{AuthPacket, GetSaslRequest, RequestHeader};
 use outpost_wire::{DecodeError, ErrorCode, Id, OpCode, Reader, Record, Xid, Zxid, frame};
 
 use crate::audit::{Asked, Who};
-use crate::limits::{OUTBOX_BYTES_PAUSE, REQUESTS_PER_TURN};
+use crate::limits::{ANSWER_BYTES_PER_TURN, OUTBOX_BYTES_PAUSE, REQUESTS_PER_TURN};
 use crate::reached::Limit;
 use crate::serve::auth::AuthFailed;
 use crate::serve::client::{Client, ClientState, Phase};
@@ -257,7 +257,9 @@ impl Served<'_> {
                 }
                 Err(_) => return Err(Ended::Malformed("the frame")),
             };
-            if done.received as usize == REQUESTS_PER_TURN {
+            if done.received as usize == REQUESTS_PER_TURN
+                || state.out.len() >= ANSWER_BYTES_PER_TURN
+            {
                 turn.more = true;
                 return Ok(());
             }
