@@ -238,7 +238,7 @@ fn p6_nothing_is_left_of_fifty_links_that_were_lost_with_writes_in_flight() {
 
 /// A client whose kernel has hardly any room for what it does not read.
 pub(crate) struct Deaf {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
 }
 
 impl Deaf {

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bstr::BStr;
 use outpost::reached::Limit;
@@ -92,6 +93,7 @@ fn p6_reads_between_two_writes_are_answered_only_up_to_the_bound_on_what_is_unre
     let session = site.make_session(0x0a00_0000_0000_0001);
     let observer = site.observer_with(&[&format!("outpost.outboxBytes={OUTBOX}")]);
     let mut client = RawClient::reopen(observer.address, &session, Zxid(0)).expect("taken back");
+    let standing = proposed(&site);
     client.send(OpCode::SetData, &set("/other")).expect("sent");
     for _ in 0..READS {
         client.send(OpCode::GetData, &get("/large")).expect("sent");
@@ -102,6 +104,7 @@ fn p6_reads_between_two_writes_are_answered_only_up_to_the_bound_on_what_is_unre
         let in_line = here.state().pipeline.len();
         (in_line == READS + 2).then_some(())
     });
+    wait_for_proposals(&site, standing, 2);
     let answered = || observer.service.stats.pushed.load(Ordering::Relaxed);
     let before = answered();
     site.elect();
@@ -277,19 +280,24 @@ fn throttled(lines: &[&str]) -> (Site, Observer, [RawClient; 3]) {
     (site, observer, clients)
 }
 
-fn wait_for_in_flight(observer: &Observer, count: u64) {
-    until("requests to be on their way", LIMIT, || {
-        let in_flight = observer.status().in_flight.load(Ordering::Relaxed);
-        (in_flight == count).then_some(())
+fn proposed(site: &Site) -> i64 {
+    site.leader(|leader, _| leader.last_proposed()).0
+}
+
+/// Waits until the leader has proposed so many transactions since it stood at `before`: an election commits them.
+fn wait_for_proposals(site: &Site, before: i64, count: i64) {
+    until("the leader to propose them", LIMIT, || {
+        (proposed(site) >= before + count).then_some(())
     });
 }
 
 /// One client fills the throttle, and the other finds no place for its write.
-fn fill(observer: &Observer, one: &mut RawClient, other: &mut RawClient) {
+fn fill(site: &Site, observer: &Observer, one: &mut RawClient, other: &mut RawClient) {
+    let before = proposed(site);
     for _ in 0..3 {
         one.send(OpCode::SetData, &set("/a")).expect("sent");
     }
-    wait_for_in_flight(observer, 3);
+    wait_for_proposals(site, before, 3);
     other.send(OpCode::SetData, &set("/a")).expect("sent");
     until("the other to wait", LIMIT, || {
         (observer.met(Limit::RequestThrottle) == 1.0).then_some(())
@@ -300,7 +308,7 @@ fn fill(observer: &Observer, one: &mut RawClient, other: &mut RawClient) {
 fn p6_with_the_request_throttle_full_writes_wait_whosever_they_are_and_reads_go_on() {
     let lines = ["request_throttle_max_requests=3"];
     let (site, observer, [mut one, mut other, mut reader]) = throttled(&lines);
-    fill(&observer, &mut one, &mut other);
+    fill(&site, &observer, &mut one, &mut other);
     assert_eq!(observer.gauge("outstanding_requests"), 3.0);
     for _ in 0..10 {
         reader
@@ -310,12 +318,14 @@ fn p6_with_the_request_throttle_full_writes_wait_whosever_they_are_and_reads_go_
     }
     assert_eq!(observer.gauge("request_throttle_wait_count"), 1.0);
     site.elect();
+    // Its epoch begins with nothing proposed.
+    let before = proposed(&site) >> 32 << 32;
     for _ in 0..3 {
         assert!(one.reply().expect("answered").err().is_ok());
     }
     assert!(one.get_data(b"/a", false).is_ok());
     // Now the other has a place.
-    wait_for_in_flight(&observer, 1);
+    wait_for_proposals(&site, before, 1);
     site.elect();
     assert!(other.reply().expect("answered").err().is_ok());
     assert_eq!(observer.gauge("request_throttle_queue_time_ms_count"), 4.0);
@@ -327,10 +337,10 @@ fn p6_with_the_request_throttle_full_writes_wait_whosever_they_are_and_reads_go_
 fn p6_a_client_that_fills_the_throttle_and_is_cut_leaves_its_places_to_others() {
     let lines = ["request_throttle_max_requests=3"];
     let (site, observer, [mut one, mut other, _]) = throttled(&lines);
-    fill(&observer, &mut one, &mut other);
+    fill(&site, &observer, &mut one, &mut other);
+    let before = proposed(&site);
     one.abandon();
-    // Its own three are still on their way; the fourth is the other's.
-    wait_for_in_flight(&observer, 4);
+    wait_for_proposals(&site, before, 1);
     site.elect();
     assert!(other.reply().expect("answered").err().is_ok());
 }
@@ -342,7 +352,7 @@ fn p5_a_request_that_has_waited_for_too_long_is_answered_and_not_forwarded() {
         "throttled_op_wait_time=1",
     ];
     let (site, observer, [mut one, mut other, _]) = throttled(&lines);
-    fill(&observer, &mut one, &mut other);
+    fill(&site, &observer, &mut one, &mut other);
     other.send(OpCode::GetData, &get("/a")).expect("sent");
     site.elect();
     let refused = other.reply().expect("answered").err();
@@ -360,7 +370,7 @@ fn p5_a_request_that_has_waited_for_too_long_is_answered_and_not_forwarded() {
 fn p5_requests_of_a_client_that_leaves_while_they_wait_are_dropped() {
     let lines = ["request_throttle_max_requests=3"];
     let (site, observer, [mut one, mut other, third]) = throttled(&lines);
-    fill(&observer, &mut one, &mut other);
+    fill(&site, &observer, &mut one, &mut other);
     other.send(OpCode::SetData, &set("/a")).expect("sent");
     until("both to be here", LIMIT, || {
         let clients = observer.service.clients.all();
@@ -411,4 +421,30 @@ fn p6_through_a_narrow_throttle_everything_comes_that_many_send() {
         let (_, stat) = clients[0].get_data(b"/a", false).expect("it is there");
         assert_eq!(stat.version as usize, CLIENTS * WRITES);
     }
+}
+
+#[test]
+fn p6_a_client_that_takes_one_answer_slowly_for_longer_than_its_timeout_is_not_taken_for_gone() {
+    const SIZE: usize = 900_000;
+    const READS: usize = 20;
+    const SLICES: usize = 60;
+    let site = Site::new();
+    let observer = site.observer_with(&["minSessionTimeout=2000", "maxSessionTimeout=2000"]);
+    observer.wait_for(site.write("/large", &vec![b'x'; SIZE]));
+    let mut slow = Deaf::connect(&site, &observer);
+    let reads = MultiRequest {
+        ops: vec![MultiOp::GetData(get("/large")); READS],
+    };
+    slow.send(OpCode::MultiRead, &reads);
+    let mut slice = vec![0; READS * SIZE / SLICES];
+    for number in 0..SLICES {
+        slow.stream
+            .read_exact(&mut slice)
+            .unwrap_or_else(|error| panic!("slice {number} of {SLICES}: {error}"));
+        // Six seconds altogether: nothing is concluded from that but that it is longer than the timeout.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // It says nothing all the time, and its session lives.
+    assert_eq!(observer.service.clients.len(), 1);
+    assert!(observer.service.clients.all()[0].lease_ends().is_some());
 }

@@ -5,7 +5,7 @@
 
 use std::future::{pending, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tokio::select! {
             biased;
             () = self.client.woken() => {}
-            exchanged = self.channel.exchange(reads, &self.worker) => {
+            exchanged = self.channel.exchange(reads, &self.client, &self.worker) => {
                 if let Exchanged::Read = exchanged? {
                     self.client.note_input(self.channel.input_bytes);
                     self.client.note_heard(clock::now());
@@ -403,21 +403,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         poll_fn(once).await
     }
 
-    /// Writes what there is to write; if there is nothing, reads, if that is wanted. Whoever does not
-    /// take its answers is not read. Nothing is lost when this is dropped before it is ready.
-    async fn exchange(&mut self, reads: bool, worker: &WorkerStats) -> Result<Exchanged, Ended> {
-        if !self.is_drained() {
-            poll_fn(|cx| self.poll_write(cx, worker)).await?;
-            return Ok(Exchanged::Wrote);
-        }
-        if !reads {
-            return pending().await;
-        }
-        let read = self.read_some().await?;
-        worker
-            .bytes_received
-            .fetch_add(read as u64, Ordering::Relaxed);
-        Ok(Exchanged::Read)
+    /// Writes what there is to write, and reads, if that is wanted, whichever can be done first. Whoever leaves too much
+    /// unread is not read; what it takes is then its sign of life, because its PINGs are not seen. Nothing is lost
+    /// when this is dropped before it is ready.
+    async fn exchange(
+        &mut self,
+        reads: bool,
+        client: &Client,
+        worker: &WorkerStats,
+    ) -> Result<Exchanged, Ended> {
+        poll_fn(|cx| {
+            if !self.is_drained() {
+                let before = self.sent;
+                if let Poll::Ready(written) = self.poll_write(cx, worker) {
+                    written?;
+                    return Poll::Ready(Ok(Exchanged::Wrote));
+                }
+                if !reads && self.sent > before {
+                    client.touch();
+                    client.note_heard(clock::now());
+                }
+            }
+            if !reads {
+                return Poll::Pending;
+            }
+            let read = ready!(self.poll_read(cx))?;
+            worker
+                .bytes_received
+                .fetch_add(read as u64, Ordering::Relaxed);
+            Poll::Ready(Ok(Exchanged::Read))
+        })
+        .await
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, worker: &WorkerStats) -> Poll<io::Result<()>> {
@@ -446,7 +462,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     }
 
     /// Reads what is there, at least one byte.
-    async fn read_some(&mut self) -> Result<usize, Ended> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Ended>> {
         let input = &mut self.input;
         if input.capacity() - input.len() < FIRST_READ_BYTES {
             // A client that filled the buffer gets a larger one; an idle one keeps little.
@@ -457,9 +473,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
             });
             self.input_bytes = input.capacity();
         }
-        match self.stream.read_buf(input).await? {
-            0 => Err(Ended::Closed),
-            read => Ok(read),
+        match ready!(pin!(self.stream.read_buf(input)).poll(cx))? {
+            0 => Poll::Ready(Err(Ended::Closed)),
+            read => Poll::Ready(Ok(read)),
         }
     }
 }
