@@ -26,7 +26,7 @@ pub(super) struct Look {
     told: BTreeMap<ServerId, Told>,
 }
 
-/// Visits everybody side by side; takes [`DEADLINE`] at most.
+/// Visits everybody side by side; takes [`DEADLINE`] at most, and where somebody leads but does not answer, longer.
 pub(super) async fn look(config: &Config, tls: &QuorumTls) -> Look {
     let deadline = Instant::now() + DEADLINE;
     let ensemble = &config.ensemble;

@@ -13,7 +13,7 @@ use super::report::{Report, Subject};
 use super::round_trip::RoundTrips;
 use super::srvr::{self, Srvr};
 use super::tls::QuorumTls;
-use super::visit::{self, Answer, DEADLINE, Door, Name};
+use super::visit::{self, ANSWER_DEADLINE, Answer, DEADLINE, Door, Name};
 use super::word;
 
 /// Whoever answered as a leader.
@@ -65,6 +65,7 @@ pub(super) async fn visit_master(
         (Door::Refused(_), Some((address, door))) => RoundTrips::of(*address, door, deadline).await,
         _ => RoundTrips::once(&knock.door),
     };
+    let deadline = Instant::now() + ANSWER_DEADLINE;
     let (learned, answer) = match (knock.stream, tls) {
         (Some(stream), _) if !place.observer_master => {
             let (learned, answer) = visit::introduce(stream, &place, config, tls, deadline).await;

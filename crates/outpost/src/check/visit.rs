@@ -22,8 +22,10 @@ use tokio::time::timeout_at;
 use super::entry::{self, Entered, Stream};
 use super::tls::QuorumTls;
 
-/// How long one visit may take: name, connection and answer together.
+/// How long it may take until there is a connection, name included; and until a client port has answered.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+/// How long whoever leads may take to answer; a login alone waits for four seconds before it has something to tell.
+pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(8);
 /// Longest data of a packet worth waiting for: LEADERINFO has four bytes.
 const PACKET_BYTES_MAX: usize = 4 << 10;
 
