@@ -273,7 +273,7 @@ impl Deaf {
         self.send_frame(&[header.encode(), record.encode()].concat());
     }
 
-    fn send_frame(&mut self, frame: &[u8]) {
+    pub(crate) fn send_frame(&mut self, frame: &[u8]) {
         let length = u32::try_from(frame.len()).expect("short");
         self.stream.write_all(&length.to_be_bytes()).expect("sent");
         self.stream.write_all(frame).expect("sent");

@@ -13,7 +13,7 @@ use outpost_wire::proto::{
     AddWatchMode, GetChildrenRequest, GetDataRequest, MultiOp, MultiRequest, SetDataRequest,
     SetWatches,
 };
-use outpost_wire::{ErrorCode, OpCode, Zxid};
+use outpost_wire::{ErrorCode, OpCode, Xid, Zxid};
 
 use crate::p6_bounds::{Deaf, wait_until_nothing_is_held};
 use crate::stage::{LIMIT, Observer, Site, until};
@@ -426,10 +426,10 @@ fn p6_through_a_narrow_throttle_everything_comes_that_many_send() {
 #[test]
 fn p6_a_client_that_takes_one_answer_slowly_for_longer_than_its_timeout_is_not_taken_for_gone() {
     const SIZE: usize = 900_000;
-    const READS: usize = 20;
-    const SLICES: usize = 60;
+    const READS: usize = 30;
+    const SLICES: usize = 90;
     let site = Site::new();
-    let observer = site.observer_with(&["minSessionTimeout=2000", "maxSessionTimeout=2000"]);
+    let observer = site.observer_with(&["minSessionTimeout=4000", "maxSessionTimeout=4000"]);
     observer.wait_for(site.write("/large", &vec![b'x'; SIZE]));
     let mut slow = Deaf::connect(&site, &observer);
     let reads = MultiRequest {
@@ -441,10 +441,11 @@ fn p6_a_client_that_takes_one_answer_slowly_for_longer_than_its_timeout_is_not_t
         slow.stream
             .read_exact(&mut slice)
             .unwrap_or_else(|error| panic!("slice {number} of {SLICES}: {error}"));
-        // Six seconds altogether: nothing is concluded from that but that it is longer than the timeout.
+        let ping = [Xid::PING.0.to_be_bytes(), OpCode::Ping.code().to_be_bytes()];
+        slow.send_frame(&ping.concat());
+        // Nine seconds altogether: nothing is concluded from that but that it is longer than the timeout.
         std::thread::sleep(Duration::from_millis(100));
     }
-    // It says nothing all the time, and its session lives.
     assert_eq!(observer.service.clients.len(), 1);
     assert!(observer.service.clients.all()[0].lease_ends().is_some());
 }
