@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used)]
 
 mod audit;
+mod descriptors;
 mod health;
 mod help;
 mod logs;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
@@ -26,6 +26,34 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with the least configuration and `zoo_cfg`, on ports that the system chooses.
     pub(crate) fn start(name: &str, zoo_cfg: &str, arguments: &[&str]) -> Server {
+        Server::start_by(name, zoo_cfg, arguments, |command| command)
+    }
+
+    /// The same where the system allows so many file descriptors, and gives a third of them without being asked.
+    pub(crate) fn start_with_descriptors(name: &str, zoo_cfg: &str, hard: u32) -> Server {
+        Server::start_by(name, zoo_cfg, &[], |command| {
+            let limits = format!("ulimit -Sn {}; ulimit -Hn {hard}", hard / 3);
+            let mut limited = Command::new("sh");
+            limited
+                .args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")])
+                .arg(command.get_program())
+                .args(command.get_args());
+            for (name, value) in command.get_envs() {
+                match value {
+                    Some(value) => limited.env(name, value),
+                    None => limited.env_remove(name),
+                };
+            }
+            limited
+        })
+    }
+
+    fn start_by(
+        name: &str,
+        zoo_cfg: &str,
+        arguments: &[&str],
+        wrap: impl FnOnce(Command) -> Command,
+    ) -> Server {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("run-{name}"));
         // Left behind by an earlier run, perhaps.
         let _ = std::fs::remove_dir_all(&dir);
@@ -40,8 +68,8 @@ impl Server {
         );
         std::fs::write(&file, text).expect("written");
         let file = file.to_str().expect("a path");
-        let mut command = outpost(&["run", file, "--id", "9", "--log-format", "json"]);
-        let mut child = command
+        let command = outpost(&["run", file, "--id", "9", "--log-format", "json"]);
+        let mut child = wrap(command)
             .args(arguments)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
