@@ -53,6 +53,10 @@ pub(crate) struct Arguments {
     /// Seconds after which nobody is waited for any more.
     #[arg(long, default_value_t = 120)]
     patience: u64,
+    /// `netty.server.outstandingHandshake.limit` of both. Without it each has its own default: Java's observer lets in
+    /// any number at one time, Outpost 250.
+    #[arg(long)]
+    handshake_limit: Option<u32>,
     /// Largest heap of the Java observer, MB.
     #[arg(long, default_value_t = 2_048)]
     java_heap_mb: u32,
@@ -121,6 +125,9 @@ fn start(
         .line("ssl.clientAuth=none")
         // The only network stack of a Java server that speaks TLS with clients.
         .line("serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory");
+    let limit = arguments.handshake_limit.iter();
+    let limit = limit.map(|limit| format!("netty.server.outstandingHandshake.limit={limit}"));
+    settings.lines.extend(limit);
     let stores = authority.lines(&authority.vouch("server"));
     settings.lines.extend(stores);
     let options = format!("{JVM_OPTIONS} -Xmx{}m", arguments.java_heap_mb);
