@@ -1,5 +1,7 @@
-//! Clients that all come at one time over TLS, in a process of their own and at the lowest priority. Each opens a session,
-//! and keeps it alive with pings as libraries do; who is not let in tries again.
+//! Clients that all come at one time over TLS, in a process of their own. Each opens a session, and keeps it alive with
+//! pings as libraries do; who is not let in tries again.
+//!
+//! They have the priority of everybody: a client without time for its part of a handshake would be its server's failure.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -15,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::line::{Line, Opened, Session, Way, bare_request};
 use crate::part::say;
-use crate::protect::attacks::run_alone;
+use crate::protect::attacks::run_until_over;
 
 /// Clients of one address.
 const PER_ADDRESS: usize = 100;
@@ -73,7 +75,7 @@ fn add(count: &Cell<usize>, what: isize) {
 
 /// Comes, and stays until it is told to end.
 pub(crate) fn run(arguments: &Arguments) {
-    run_alone(async || come(arguments).await);
+    run_until_over(async || come(arguments).await);
 }
 
 async fn come(arguments: &Arguments) {

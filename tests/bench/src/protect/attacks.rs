@@ -71,10 +71,14 @@ impl Arguments {
     }
 }
 
-/// Takes no more of the machine than others leave, and runs until it is over.
-pub(crate) fn run_alone(work: impl AsyncFnOnce()) {
+/// Takes no more of the machine than others leave.
+fn be_nice() {
     // A process may always be nicer.
     let _ = rustix::process::nice(19);
+}
+
+/// Works until it is over.
+pub(crate) fn run_until_over(work: impl AsyncFnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -90,16 +94,16 @@ pub(crate) fn run_alone(work: impl AsyncFnOnce()) {
 
 /// Attacks until it is told to end, and says then what has come of it.
 pub(crate) fn run(arguments: &Arguments) {
+    be_nice();
     match arguments.attack {
         // Blocking sockets, of which there are few.
         Attack::Deaf => be_deaf(arguments),
-        Attack::HalfOpen => run_alone(async || be_half_open(arguments).await),
-        Attack::Garbage => run_alone(async || send_garbage(arguments).await),
+        Attack::HalfOpen => run_until_over(async || be_half_open(arguments).await),
+        Attack::Garbage => run_until_over(async || send_garbage(arguments).await),
     }
 }
 
 fn be_deaf(arguments: &Arguments) {
-    let _ = rustix::process::nice(19);
     let path = BStr::new(LARGE);
     let question = request(OpCode::GetData, &GetDataRequest { path, watch: false });
     let mut crowd: Vec<Deaf> = Vec::new();
@@ -112,7 +116,7 @@ fn be_deaf(arguments: &Arguments) {
     let refused = asked.filter(Result::is_err).count();
     say("refused", refused as f64);
     say("ready", 1.0);
-    run_alone(async || std::future::pending().await);
+    run_until_over(async || std::future::pending().await);
 }
 
 async fn connect(number: usize, server: SocketAddr) -> io::Result<TcpStream> {
