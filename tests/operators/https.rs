@@ -148,6 +148,13 @@ fn answers_plainly(side: &Side) -> bool {
     http::try_get(side.admin, "/commands/ruok").is_some_and(|answer| answer.status == 200)
 }
 
+/// How many connections without TLS the admin port has counted, this one among them.
+fn plain_connections(side: &Side) -> u64 {
+    let answer = http::try_get(side.admin, "/commands/monitor").expect("answered");
+    let monitor: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    monitor["insecure_admin_count"].as_u64().expect("counted")
+}
+
 #[test]
 fn one_port_speaks_http_and_https_with_the_ensembles_certificate() {
     let stores = Stores::new();
@@ -160,6 +167,10 @@ fn one_port_speaks_http_and_https_with_the_ensembles_certificate() {
             "{who:?}: {answer:?}"
         );
         assert!(answers_plainly(side), "{who:?}");
+        let before = plain_connections(side);
+        ask(side.admin, stores.client(false)).expect("answered as before");
+        // The question itself was a plain one.
+        assert_eq!(plain_connections(side), before + 1, "{who:?}");
     }
 }
 

@@ -48,7 +48,7 @@ impl Operators {
     fn serve_admin(&self, listener: TcpListener, settings: &Admin, service: &Arc<Service>) {
         let tls = service.tls.operators.clone().map(|tls| admin::http::Tls {
             config: Arc::new(move || tls.current()),
-            plain_too: settings.https == Https::Beside,
+            plain: (settings.https == Https::Beside).then(|| Arc::clone(&service.stats)),
         });
         let server = Arc::new(AdminServer::new(Arc::clone(service), settings.clone()));
         let stopped = self.stop.clone().cancelled_owned();

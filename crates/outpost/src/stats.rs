@@ -147,6 +147,8 @@ pub struct Stats {
     pub plain_remote: AtomicU64,
     /// The same from this machine.
     pub plain_local: AtomicU64,
+    /// Connections at the admin port that do not speak TLS although it is spoken there.
+    pub plain_admin: AtomicU64,
 }
 
 impl Stats {
@@ -190,6 +192,7 @@ impl Stats {
             handshakes: Arc::default(),
             plain_remote: AtomicU64::new(0),
             plain_local: AtomicU64::new(0),
+            plain_admin: AtomicU64::new(0),
         }
     }
 

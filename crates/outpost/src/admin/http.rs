@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
 };
 use crate::logs::Rarely;
+use crate::stats::Stats;
 use crate::tls::explain;
 
 /// How long to wait after accepting has failed, for instance because there are no file descriptors.
@@ -89,8 +91,9 @@ pub struct Caller {
 pub struct Tls {
     /// What the next connection is met with.
     pub config: Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>,
-    /// Whether a connection that does not begin with a handshake is served without TLS.
-    pub plain_too: bool,
+    /// Where those are counted that do not begin with a handshake and are served without TLS; `None` if they are not
+    /// served.
+    pub plain: Option<Arc<Stats>>,
 }
 
 /// An answer.
@@ -255,13 +258,17 @@ enum Met {
 }
 
 async fn greet(stream: TcpStream, tls: Option<Tls>) -> io::Result<Met> {
-    match tls {
-        Some(tls) if !tls.plain_too || begins_a_handshake(&stream).await? => {
-            let acceptor = TlsAcceptor::from((tls.config)());
-            Ok(Met::Tls(Box::new(acceptor.accept(stream).await?)))
-        }
-        _ => Ok(Met::Plain(stream)),
+    let Some(tls) = tls else {
+        return Ok(Met::Plain(stream));
+    };
+    if let Some(stats) = tls.plain
+        && !begins_a_handshake(&stream).await?
+    {
+        stats.plain_admin.fetch_add(1, Ordering::Relaxed);
+        return Ok(Met::Plain(stream));
     }
+    let acceptor = TlsAcceptor::from((tls.config)());
+    Ok(Met::Tls(Box::new(acceptor.accept(stream).await?)))
 }
 
 async fn begins_a_handshake(stream: &TcpStream) -> io::Result<bool> {

@@ -397,12 +397,6 @@ pub(super) static METRICS: &[Metric] = &[
         "ms",
         "Time that the virtual machine has paused. There is no virtual machine.",
     ),
-    // Not counted yet.
-    counter(
-        "insecure_admin_count",
-        "connections",
-        "Connections to the admin port without TLS. Not counted yet.",
-    ),
 ];
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Metric {

@@ -363,6 +363,12 @@ pub static METRICS: &[Metric] = &[
         |p| count(&p.stats.connect_requests),
     ),
     counter(
+        "insecure_admin_count",
+        "connections",
+        "Connections to the admin port without TLS, where it may be spoken (`admin.portUnification`).",
+        |p| count(&p.stats.plain_admin),
+    ),
+    counter(
         "connection_rejected",
         "connections",
         "Connections refused because of `maxCnxns`, `maxClientCnxns` or `connection_throttle_tokens`.",
