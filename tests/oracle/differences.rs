@@ -169,6 +169,35 @@ const MEANT: &[Difference] = &[
         outpost: &["0: CloseSession 2: #1 ", "0: Ping -2: z "],
         sometimes: true,
     },
+    // A local session ends without a transaction.
+    Difference {
+        name: "What comes behind closeSession may be answered or not",
+        script: "a_session_is_closed_once_however_often_it_is_asked_for",
+        java: &["0: CloseSession 2: z "],
+        outpost: &[],
+        sometimes: true,
+    },
+    Difference {
+        name: "What comes behind closeSession may be answered or not",
+        script: "a_session_is_closed_once_however_often_it_is_asked_for",
+        java: &[],
+        outpost: &["0: CloseSession 2: z "],
+        sometimes: true,
+    },
+    Difference {
+        name: "What comes behind closeSession may be answered or not",
+        script: "a_session_is_closed_once_however_often_it_is_asked_for",
+        java: &["0: CloseSession 2: z ", "0: Ping -2: z "],
+        outpost: &[],
+        sometimes: true,
+    },
+    Difference {
+        name: "What comes behind closeSession may be answered or not",
+        script: "a_session_is_closed_once_however_often_it_is_asked_for",
+        java: &[],
+        outpost: &["0: CloseSession 2: z ", "0: Ping -2: z "],
+        sometimes: true,
+    },
     Difference {
         name: "What comes behind closeSession may be answered or not",
         script: "a_session_is_closed_once_however_often_it_is_asked_for",
