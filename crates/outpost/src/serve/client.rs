@@ -356,6 +356,12 @@ impl Client {
         self
     }
 
+    /// The same, with its part of what all clients leave unread.
+    pub fn with_share(mut self, share: Share) -> Client {
+        self.share = share;
+        self
+    }
+
     /// Locks what the connection and the apply thread share. Only ever after the tree's lock, and
     /// never two clients at once.
     pub fn state(&self) -> MutexGuard<'_, ClientState> {

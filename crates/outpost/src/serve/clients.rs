@@ -108,7 +108,7 @@ impl Clients {
     pub fn admit_known(&self, peer: SocketAddr, port: Port, ids: Vec<Id>) -> Arc<Client> {
         let origin = Origin(self.next_origin.fetch_add(1, Ordering::Relaxed));
         let client = Client::new(origin, peer);
-        let client = Arc::new(client.known_as(port, ids));
+        let client = Arc::new(client.known_as(port, ids).with_share(self.outboxes.share()));
         self.by_origin.insert(origin, Arc::clone(&client));
         client
     }

@@ -2,7 +2,8 @@
 //!
 //! Counts only. Who is cut off when it is too much is decided by [`Clients`](crate::serve::clients::Clients).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 /// Smaller changes are not counted.
 const STEP: usize = 64 << 10;
@@ -10,18 +11,31 @@ const STEP: usize = 64 << 10;
 /// The sum over all clients.
 #[derive(Debug)]
 pub struct Outboxes {
-    bytes: AtomicUsize,
+    /// May be below zero for a moment, while two threads count the same client.
+    bytes: Arc<AtomicIsize>,
     max: usize,
 }
 
-/// One client's part of it.
+/// One client's part of it; given back when dropped, so that nothing stays for a client that is gone, whoever counts
+/// last.
 #[derive(Debug, Default)]
-pub struct Share(AtomicUsize);
+pub struct Share {
+    bytes: AtomicUsize,
+    /// The sum that it is a part of.
+    of: Arc<AtomicIsize>,
+}
 
 impl Share {
     /// Bytes, in whole steps.
     pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of
+            .fetch_sub(signed(*self.bytes.get_mut()), Ordering::Relaxed);
     }
 }
 
@@ -29,14 +43,22 @@ impl Outboxes {
     /// Nothing yet; more than `max` bytes is too much.
     pub fn new(max: usize) -> Outboxes {
         Outboxes {
-            bytes: AtomicUsize::new(0),
+            bytes: Arc::default(),
             max,
+        }
+    }
+
+    /// A further client's part.
+    pub fn share(&self) -> Share {
+        Share {
+            bytes: AtomicUsize::new(0),
+            of: Arc::clone(&self.bytes),
         }
     }
 
     /// Bytes of all clients, in whole steps of each.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// Whether it is too much.
@@ -51,11 +73,9 @@ impl Outboxes {
             return false;
         }
         // Whoever takes a value out of a share takes it out of the sum: the two agree in any order of events.
-        let before = share.0.swap(now, Ordering::Relaxed);
-        match now.checked_sub(before) {
-            Some(more) => self.bytes.fetch_add(more, Ordering::Relaxed),
-            None => self.bytes.fetch_sub(before - now, Ordering::Relaxed),
-        };
+        let before = share.bytes.swap(now, Ordering::Relaxed);
+        let change = signed(now) - signed(before);
+        share.of.fetch_add(change, Ordering::Relaxed);
         now > before && self.are_over()
     }
 
@@ -65,6 +85,11 @@ impl Outboxes {
     }
 }
 
+/// No client leaves more unread than there are addresses for.
+fn signed(bytes: usize) -> isize {
+    isize::try_from(bytes).unwrap_or(isize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +97,7 @@ mod tests {
     #[test]
     fn p6_the_sum_follows_every_client_in_steps_and_says_when_it_grows_above_the_bound() {
         let all = Outboxes::new(4 * STEP);
-        let (one, other) = (Share::default(), Share::default());
+        let (one, other) = (all.share(), all.share());
         assert!(!all.note(&one, STEP - 1));
         assert_eq!(all.bytes(), 0);
         assert!(!all.note(&one, 3 * STEP + 1) && !all.note(&other, STEP));
@@ -83,13 +108,14 @@ mod tests {
         all.release(&one);
         all.release(&one);
         assert_eq!((all.bytes(), one.bytes()), (2 * STEP, 0));
-        all.release(&other);
+        drop(other);
         assert_eq!(all.bytes(), 0);
     }
 
     #[test]
     fn p6_nothing_is_left_in_the_sum_of_clients_that_several_threads_have_counted() {
-        let (all, share) = (Outboxes::new(usize::MAX), Share::default());
+        let all = Outboxes::new(usize::MAX);
+        let share = all.share();
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let (all, share) = (&all, &share);
