@@ -14,8 +14,9 @@ use crate::script::{At, Connection, Hello, Password, Seen, Step, Whose, framed};
 use crate::stage::Stage;
 use crate::transcript::{self, Transcript, op_name};
 
-/// How long a server may be silent where something is expected. Only a server that is wrong is waited for so long.
-const SILENCE: Duration = Duration::from_secs(12);
+/// How long a server may be silent where something is expected: well above the longest timeout of a session, whose
+/// end several scripts wait for. Only a server that is wrong is waited for so long.
+const SILENCE: Duration = Duration::from_secs(25);
 
 /// Plays `steps` with `kind` under test.
 pub(crate) fn play(
@@ -120,6 +121,10 @@ impl Run<'_> {
                 line.ended = true;
             }
             Step::Gone(path) => self.gone(path),
+            Step::Applied(c) => {
+                let seen = self.line(*c).last_zxid;
+                self.stage.wait_for_voters(seen);
+            }
         }
     }
 

@@ -209,6 +209,8 @@ pub(crate) enum Step {
     Drop(Connection),
     /// Waits until a voter does not have the znode any more.
     Gone(String),
+    /// Waits until every voter has applied what the connection has seen.
+    Applied(Connection),
 }
 
 /// A request with a header.
@@ -490,7 +492,7 @@ impl Play {
 
     /// Replaces a znode's ACL and waits until the leader goes by the new one. It does so only once it has applied
     /// the change itself, later than it lets observers know: its records of outstanding changes keep the old ACL
-    /// (`PrepRequestProcessor`). A write through the quorum takes longer.
+    /// (`PrepRequestProcessor`).
     pub(crate) fn protect(&mut self, c: Connection, path: &str, acl: &[Acl]) {
         let request = SetAclRequest {
             path: bstr(path),
@@ -498,7 +500,7 @@ impl Play {
             version: -1,
         };
         self.ask(c, OpCode::SetAcl, &request);
-        self.delete(c, "/missing");
+        self.step(Step::Applied(c));
     }
 
     /// Adds an identity.

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use outpost_tests::raw::RawClient;
-use outpost_tests::{Ensemble, Observer, ObserverKind, ObserverSettings, Settings, wait};
+use outpost_tests::{
+    Ensemble, Observer, ObserverKind, ObserverSettings, Settings, four_letter, wait,
+};
 
 use outpost_wire::proto::CreateMode;
 
@@ -14,6 +16,8 @@ use crate::script::At;
 
 /// How long an observer may take until it serves.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a voter may lag behind an observer.
+const APPLY_LIMIT: Duration = Duration::from_secs(30);
 
 /// The servers.
 pub(crate) struct Stage {
@@ -106,6 +110,16 @@ impl Stage {
                 self.outpost.client_address()
             }
             (At::Voter, _) => self.ensemble.servers()[0].client_address(),
+        }
+    }
+
+    /// Waits until every voter, whoever leads, has applied the transaction `zxid`.
+    pub(crate) fn wait_for_voters(&self, zxid: i64) {
+        for voter in self.ensemble.servers() {
+            wait::until("a voter to apply what is committed", APPLY_LIMIT, || {
+                let applied = four_letter::zxid(voter.client_address())?;
+                (applied.cast_signed() >= zxid).then_some(())
+            });
         }
     }
 

@@ -7,7 +7,6 @@ use outpost_wire::proto::{
 use outpost_wire::{Acl, Id, OpCode, Perms};
 
 use crate::script::{Play, Script, bstr};
-use crate::scripts::writes::set_acl;
 
 pub(crate) const SCRIPTS: &[Script] = &[
     Script::both(
@@ -165,7 +164,7 @@ fn get_acl(p: &mut Play) {
         entry(Perms::READ.or(Perms::ADMIN), "ip", "127.0.0.1"),
         entry(Perms::WRITE, "world", "anyone"),
     ] {
-        p.ask(0, OpCode::SetAcl, &set_acl(&a, &[acl]));
+        p.protect(0, &a, &[acl]);
         p.sync(1);
         for c in [0, 1] {
             p.ask(c, OpCode::GetAcl, &GetAclRequest { path: bstr(&a) });

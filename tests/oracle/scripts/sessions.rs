@@ -249,7 +249,7 @@ fn expired(p: &mut Play) {
         0,
         At::Here,
         Hello {
-            timeout: 1000,
+            timeout: 4000,
             ..Hello::NEW
         },
     );
@@ -278,7 +278,7 @@ fn silent(p: &mut Play) {
         0,
         At::Here,
         Hello {
-            timeout: 1000,
+            timeout: 4000,
             ..Hello::NEW
         },
     );
