@@ -4,9 +4,12 @@
 #![allow(clippy::expect_used)]
 
 mod deb;
+mod failures;
 mod run;
 mod suites;
 mod vectors;
+
+use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +48,12 @@ enum Command {
         /// Numbers of the releases, as 3.9.5; all when none is given.
         versions: Vec<String>,
     },
+    /// Starts a test executable and says its name before: what cargo is told to run each by way of.
+    #[command(hide = true)]
+    Announced {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
 fn main() {
@@ -58,6 +67,7 @@ fn main() {
             vectors::run(&versions);
             true
         }
+        Command::Announced { command } => run::become_announced(&command),
     };
     if !fine {
         std::process::exit(1);

@@ -1,7 +1,11 @@
 //! Running cargo, and counting what its test runners report.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+
+use crate::failures::{self, Failed};
 
 /// Tests that passed and failed, as the runners' own summaries say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,15 +62,26 @@ pub(crate) fn cargo_output(arguments: &[&str]) -> (bool, String) {
     )
 }
 
+/// What a run of `cargo test` came to.
+pub(crate) struct Tested {
+    /// Cargo succeeded.
+    pub(crate) fine: bool,
+    pub(crate) tally: Tally,
+    pub(crate) failed: Vec<Failed>,
+}
+
 /// Runs `cargo test` with these arguments, shows what it prints, and counts.
-pub(crate) fn cargo_test(arguments: &[&str]) -> (bool, Tally) {
+pub(crate) fn cargo_test(arguments: &[&str]) -> Tested {
     cargo_test_with(&[], arguments)
 }
 
 /// As [`cargo_test`], with further variables in the environment.
-pub(crate) fn cargo_test_with(environment: &[(&str, &str)], arguments: &[&str]) -> (bool, Tally) {
-    let arguments = [&["test"], arguments].concat();
-    announce(&arguments);
+pub(crate) fn cargo_test_with(environment: &[(&str, &str)], arguments: &[&str]) -> Tested {
+    let this = std::env::current_exe().expect("this executable has a path");
+    // Every test executable is started by way of `xtask announced`.
+    let runner = format!("target.\"cfg(all())\".runner=[{this:?}, \"announced\"]");
+    announce(&[&["test"], arguments].concat());
+    let arguments = [&["test", "--config", &runner], arguments].concat();
     let mut child = cargo_command(&arguments)
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
@@ -74,11 +89,25 @@ pub(crate) fn cargo_test_with(environment: &[(&str, &str)], arguments: &[&str]) 
         .expect("cargo can be run");
     let output = child.stdout.take().expect("its output is piped");
     let mut tally = Tally::default();
+    let mut failures = failures::Reading::default();
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         println!("{line}");
         tally.add_line(&line);
+        failures.read_line(&line);
     }
-    (child.wait().expect("cargo ends").success(), tally)
+    Tested {
+        fine: child.wait().expect("cargo ends").success(),
+        tally,
+        failed: failures.finish(),
+    }
+}
+
+/// Says which test executable this is, and becomes it.
+pub(crate) fn become_announced(command: &[OsString]) -> ! {
+    let (executable, arguments) = command.split_first().expect("an executable is named");
+    println!("{}", failures::announce(executable.as_ref()));
+    let error = Command::new(executable).args(arguments).exec();
+    panic!("{} cannot be started: {error}", executable.display());
 }
 
 fn cargo_command(arguments: &[&str]) -> Command {

@@ -1,5 +1,6 @@
 //! Which suites there are, and in which order they run.
 
+use crate::failures;
 use crate::run::{Tally, cargo, cargo_output, cargo_test, cargo_test_with};
 
 /// Crates that must know no runtime: bytes and the tree are plain values.
@@ -29,11 +30,12 @@ fn is_sans_io(package: &str) -> bool {
     true
 }
 
-/// Every test there is. The last line says how many passed and failed.
+/// Every test there is. At the end stands what those that failed said; the last line says how many passed and failed.
 pub(crate) fn test() -> bool {
     // The suites against real ensembles start this binary.
     let mut fine = cargo(&["build", "-p", "outpost"]);
     let mut all = Tally::default();
+    let mut failed = Vec::new();
     let suites: [&[&str]; 3] = [
         &["--workspace", "--exclude", "outpost-tests"],
         &[
@@ -47,10 +49,12 @@ pub(crate) fn test() -> bool {
     ];
     for suite in suites {
         let suite = [suite, &["--no-fail-fast"]].concat();
-        let (passed, tally) = cargo_test(&suite);
-        fine &= passed;
-        all.add(tally);
+        let tested = cargo_test(&suite);
+        fine &= tested.fine;
+        all.add(tested.tally);
+        failed.extend(tested.failed);
     }
+    print!("{}", failures::retell(&failed));
     if all.ignored > 0 {
         println!("{} tests were ignored; none may be", all.ignored);
         fine = false;
@@ -75,8 +79,8 @@ pub(crate) fn abuse() -> bool {
     let suite = ["-p", "outpost-tests", "--test", "ensemble"];
     // One leader at a time has the machine; what they hold is printed on the way.
     let filter = ["leader_memory::", "--", "--nocapture", "--test-threads=1"];
-    let (passed, tally) = cargo_test_with(&long, &[&suite[..], &filter[..]].concat());
-    passed && tally.passed > 0
+    let tested = cargo_test_with(&long, &[&suite[..], &filter[..]].concat());
+    tested.fine && tested.tally.passed > 0
 }
 
 /// The benchmark.
