@@ -72,7 +72,7 @@ fn p5_a_write_in_flight_when_the_leader_goes_is_answered_if_the_next_one_has_it_
 fn p5_when_the_link_is_cut_a_sync_in_flight_is_sent_again_and_a_write_ends_its_connection_unanswered()
  {
     let site = Site::new();
-    let observer = site.remote_observer(&["syncLimit=60", "outpost.linkTimeout=60000"]);
+    let observer = site.remote_observer(&["syncLimit=60"]);
     let (mut writer, mut syncer) = (observer.client(), observer.client());
     for link in &observer.links {
         link.stall();

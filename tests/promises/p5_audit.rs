@@ -132,8 +132,7 @@ fn p5_a_write_that_was_never_forwarded_is_not_told_of_and_one_on_a_link_that_was
     let log = Log::new();
     let lines = log.lines_of_config();
     let [enable, file] = lines.each_ref().map(String::as_str);
-    let observer =
-        site.remote_observer(&[enable, file, "syncLimit=60", "outpost.linkTimeout=60000"]);
+    let observer = site.remote_observer(&[enable, file, "syncLimit=60"]);
     let (mut writer, mut leaver) = (observer.client(), observer.client());
     for link in &observer.links {
         link.stall();

@@ -212,7 +212,10 @@ fn p6_nothing_is_left_of_fifty_links_that_were_lost_with_writes_in_flight() {
             relay.flap();
         }
         until("the link to be given up", LIMIT, || {
-            (answers.unknown.load(Ordering::Relaxed) == loss * IN_FLIGHT).then_some(())
+            let unknown = answers.unknown.load(Ordering::Relaxed);
+            // What is in flight is given up on first.
+            let over = answers.attachment.load(Ordering::Acquire) != attachment.0;
+            (unknown == loss * IN_FLIGHT && over).then_some(())
         });
         assert_eq!(link.status().in_flight.load(Ordering::Relaxed), 0);
     }
@@ -306,7 +309,7 @@ fn p6_a_client_that_never_reads_is_cut_at_its_bound_while_others_are_served() {
     };
     deaf.send(OpCode::AddWatch, &watch);
     deaf.read_frame();
-    let done = AtomicBool::new(false);
+    let (done, told) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let ends = EndsOnDrop(&done);
         // One that reads what it is sent is told everything.
@@ -315,12 +318,10 @@ fn p6_a_client_that_never_reads_is_cut_at_its_bound_while_others_are_served() {
             client
                 .add_watch("/p", AddWatchMode::PersistentRecursive.code())
                 .expect("left");
-            let mut told = 0;
             while !done.load(Ordering::Relaxed) {
                 client.exists("/p", false).expect("there");
-                told += client.take_events().len();
+                told.fetch_add(client.take_events().len(), Ordering::Relaxed);
             }
-            told
         });
         until("the listener to watch", LIMIT, || {
             (observer.watch_count() == 2).then_some(())
@@ -346,13 +347,17 @@ fn p6_a_client_that_never_reads_is_cut_at_its_bound_while_others_are_served() {
                 let waiting = client.state().out.len();
                 assert!(waiting <= OUTBOX, "{waiting} bytes wait for a client");
             }
+            // What comes at once is less than may wait for it.
+            until("the listener to be told", LIMIT, || {
+                (told.load(Ordering::Relaxed) == writes).then_some(())
+            });
         }
         eprintln!("cut after {writes} events of {} bytes", path.len());
         until("the deaf client to be gone", LIMIT, || {
             (observer.service.clients.len() == 1).then_some(())
         });
         drop(ends);
-        assert!(listener.join().expect("the listener goes on") > 100);
+        listener.join().expect("the listener goes on");
         assert_eq!(overflows.load(Ordering::Relaxed), 1);
     });
     drop(deaf);
@@ -421,8 +426,9 @@ fn p6_a_client_that_writes_faster_than_the_leader_commits_waits_and_loses_nothin
 #[test]
 fn p6_a_half_open_client_costs_nothing_after_its_session_timeout() {
     let site = Site::new();
-    let observer = site.observer_with(&["minSessionTimeout=400", "nio.sessionlessCnxnTimeout=300"]);
-    let silent = observer.client_with(400);
+    let observer = site.observer_with(&["nio.sessionlessCnxnTimeout=300"]);
+    // Long enough that it is not over before the session is there.
+    let silent = observer.client_with(2_000);
     let mut speechless = RawClient::tcp(observer.address).expect("connected");
     speechless.send_bytes(&[0, 0]).expect("sent");
     until("both to be given up", LIMIT, || {

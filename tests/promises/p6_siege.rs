@@ -98,7 +98,10 @@ fn p6_one_address_fills_its_own_seats_and_leaves_everybody_elses() {
         let refused = siege.metrics().sum("connection_rejected");
         (refused == 940.0).then_some(())
     });
-    assert_eq!(siege.strangers(), 60);
+    // Those are with the workers soon, if they are not yet.
+    wait::until("sixty to be there", SIEGE_LIMIT, || {
+        (siege.strangers() == 60).then_some(())
+    });
     siege.everybody_goes_on();
     let other = RawClient::connect(siege.address, TIMEOUT_MS);
     other.close().expect("another address is served as ever");

@@ -10,10 +10,15 @@ use outpost_wire::{OpCode, SessionId, Zxid};
 
 use crate::stage::{LIMIT, Observer, Site, assert_closed, until};
 
+/// Session timeout of clients whose session is to expire, ms: soon, and still so long that none does merely because
+/// the machine has stood still for a second.
+const SHORT_MS: i32 = 3_000;
+
 /// A leader that expires sessions soon, and is patient with learners.
 fn quick_to_expire() -> ServerOptions {
     let mut options = ServerOptions::default();
     options.leader.tick_ms = 200;
+    options.leader.init_limit = 100;
     options.leader.sync_limit = 100;
     options
 }
@@ -53,8 +58,8 @@ fn p7_the_client_of_a_session_that_the_leader_ends_is_closed_and_its_ephemerals_
 #[test]
 fn p7_a_client_that_goes_on_reading_is_closed_once_the_leader_hears_nothing_of_its_session() {
     let site = Site::with(quick_to_expire());
-    let observer = site.remote_observer(&["minSessionTimeout=400", "syncLimit=60"]);
-    let mut client = observer.client_with(1_000);
+    let observer = site.remote_observer(&["syncLimit=60"]);
+    let mut client = observer.client_with(SHORT_MS);
     client
         .create("/mine", b"", CreateMode::Ephemeral)
         .expect("created");
@@ -80,12 +85,12 @@ fn p7_a_client_that_goes_on_reading_is_closed_once_the_leader_hears_nothing_of_i
 #[test]
 fn p7_a_client_that_shows_itself_keeps_its_session_and_one_that_goes_loses_it() {
     let site = Site::with(quick_to_expire());
-    let observer = site.observer_with(&["minSessionTimeout=400"]);
-    let mut client = observer.client_with(1_000);
+    let observer = site.observer();
+    let mut client = observer.client_with(SHORT_MS);
     client
         .create("/mine", b"", CreateMode::Ephemeral)
         .expect("created");
-    let mut gone = observer.client_with(1_000);
+    let mut gone = observer.client_with(SHORT_MS);
     gone.create("/gone", b"", CreateMode::Ephemeral)
         .expect("created");
     gone.abandon();
@@ -159,16 +164,9 @@ fn p7_a_session_that_comes_back_on_a_new_connection_ends_the_old_one() {
 
 #[test]
 fn p7_a_client_is_closed_when_its_lease_ends_although_the_silent_link_is_not_given_up_yet() {
-    let mut options = ServerOptions::default();
-    options.leader.tick_ms = 200;
-    options.leader.sync_limit = 100;
-    let site = Site::with(options);
-    let observer = site.remote_observer(&[
-        "minSessionTimeout=400",
-        "syncLimit=30",
-        "outpost.linkTimeout=60000",
-    ]);
-    let mut client = observer.client_with(1_000);
+    let site = Site::with(quick_to_expire());
+    let observer = site.remote_observer(&["syncLimit=30"]);
+    let mut client = observer.client_with(SHORT_MS);
     client
         .create("/mine", b"", CreateMode::Ephemeral)
         .expect("created");

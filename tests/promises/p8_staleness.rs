@@ -1,11 +1,10 @@
 //! P8: how far behind the mirror is can be seen at every moment, and readiness opens only once it has caught up.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use outpost_sim::{ServerOptions, Uncommitted};
 use outpost_tests::raw::RawClient;
-use outpost_wire::ServerId;
+use outpost_wire::{ServerId, Zxid};
 
 use crate::stage::{LIMIT, Observer, Site, TIMEOUT_MS, assert_closed, until};
 
@@ -47,6 +46,7 @@ fn p8_nobody_is_welcome_before_there_is_a_mirror_and_everybody_once_it_has_caugh
 fn p8_what_the_leader_has_proposed_and_the_mirror_has_not_applied_shows_as_lag() {
     let mut options = ServerOptions::default();
     options.leader.tick_ms = 100;
+    options.leader.sync_limit = 200;
     options.leader.commit_delay_ms = 600_000;
     let site = Site::with(options);
     let observer = site.observer_with(&["tickTime=500"]);
@@ -108,7 +108,8 @@ fn p8_a_link_that_fell_silent_shows_as_lag_before_it_is_given_up() {
     options.leader.tick_ms = 200;
     options.leader.sync_limit = 1_000;
     let site = Site::with(options);
-    let observer = site.remote_observer(&["tickTime=300", "syncLimit=12", "outpost.hold=0"]);
+    // Half of it passes before the silence shows. The other half is there to look at the gauge.
+    let observer = site.remote_observer(&["outpost.linkTimeout=6000", "outpost.hold=0"]);
     observer.wait_for(site.write("/a", b""));
     for link in &observer.links {
         link.stall();
@@ -126,8 +127,10 @@ fn p8_a_link_that_fell_silent_shows_as_lag_before_it_is_given_up() {
 fn p8_a_silent_link_is_given_up_in_time_and_made_anew() {
     let mut options = ServerOptions::default();
     options.leader.tick_ms = 200;
+    // It is not the leader who gives up.
+    options.leader.sync_limit = 1_000;
     let site = Site::with(options);
-    let observer = site.remote_observer(&["tickTime=200", "syncLimit=5", "outpost.hold=0"]);
+    let observer = site.remote_observer(&["outpost.linkTimeout=400", "outpost.hold=0"]);
     let mut client = observer.client();
     for link in &observer.links {
         link.stall();
@@ -145,12 +148,14 @@ fn p8_a_silent_link_is_given_up_in_time_and_made_anew() {
 
 #[test]
 fn p8_readiness_ends_for_good_when_the_process_is_told_to_stop() {
-    let site = Site::with_commit_delay(1_000);
-    let mut observer = site.observer();
+    // Nothing is committed but by an election, so that the process has something to wait for until then.
+    let site = Site::with_commit_delay(600_000);
+    let session = site.make_session(0x0a00_0000_0000_0001);
+    let mut observer = site.observer_with(&["outpost.drainTimeout=60000"]);
     until("the observer to be ready", LIMIT, || {
         (observer.get("/ready").0 == 200).then_some(())
     });
-    let mut client = observer.client();
+    let mut client = RawClient::reopen(observer.address, &session, Zxid(0)).expect("taken back");
     let create = outpost_wire::proto::CreateRequest {
         path: "/a".into(),
         data: None,
@@ -166,9 +171,10 @@ fn p8_readiness_ends_for_good_when_the_process_is_told_to_stop() {
     });
     observer.begin_shutdown();
     // While the last answers are given, load balancers learn of it.
-    until("readiness to end", Duration::from_millis(900), || {
+    until("readiness to end", LIMIT, || {
         (observer.get("/ready").0 == 503).then_some(())
     });
+    site.ensemble(|ensemble, now_ms| ensemble.elect(now_ms, None, Uncommitted::Committed));
     assert!(client.reply().expect("answered").err().is_ok());
     observer.wait_for_end();
 }
