@@ -22,7 +22,7 @@ fn create(path: &str) -> CreateRequest<'_> {
     }
 }
 
-fn wait_for_requests_in_flight(observer: &Observer, count: u64) {
+pub(crate) fn wait_for_requests_in_flight(observer: &Observer, count: u64) {
     until("requests to be on their way", LIMIT, || {
         let in_flight = observer.status().in_flight.load(Ordering::Relaxed);
         (in_flight == count).then_some(())
@@ -98,26 +98,30 @@ fn p5_when_the_link_is_cut_a_sync_in_flight_is_sent_again_and_a_write_ends_its_c
         .expect("created");
 }
 
-#[test]
-fn p5_what_is_acknowledged_is_committed_once_and_what_is_not_may_be_either_through_elections() {
-    let site = Site::with_commit_delay(2);
-    let observer = site.observer();
+/// Names of znodes below `/w` that writers have asked for.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) asked: BTreeSet<String>,
+    pub(crate) acknowledged: BTreeSet<String>,
+}
+
+/// Three clients write while leaders change, each time in the midst of it: some writes are always on their way.
+pub(crate) fn write_through_elections(site: &Site, observer: &Observer) -> Names {
     observer
         .client()
         .create("/w", b"", CreateMode::Persistent)
         .expect("created");
     let done = AtomicBool::new(false);
-    let (mut acknowledged, mut asked) = (BTreeSet::new(), BTreeSet::new());
+    let mut names = Names::default();
     thread::scope(|scope| {
         let ends = EndsOnDrop(&done);
         let writers: Vec<_> = (0..3)
             .map(|writer| {
-                let (observer, done) = (&observer, &done);
+                let done = &done;
                 scope.spawn(move || write_names(observer, writer, done))
             })
             .collect();
         for _ in 0..4 {
-            // In the midst of writes: some are always on their way.
             let goal = observer.status().txns_applied.load(Ordering::Relaxed) + 100;
             until("writes to be made", LIMIT, || {
                 let applied = observer.status().txns_applied.load(Ordering::Relaxed);
@@ -128,33 +132,19 @@ fn p5_what_is_acknowledged_is_committed_once_and_what_is_not_may_be_either_throu
         }
         drop(ends);
         for writer in writers {
-            let (theirs, all) = writer.join().expect("the writer goes on");
-            acknowledged.extend(theirs);
-            asked.extend(all);
+            let theirs = writer.join().expect("the writer goes on");
+            names.asked.extend(theirs.asked);
+            names.acknowledged.extend(theirs.acknowledged);
         }
     });
-    let made: BTreeSet<String> = site.leader(|leader, _| {
-        let parent = leader.tree().node("/w".into()).expect("made");
-        parent.children().map(ToString::to_string).collect()
-    });
-    let lost: Vec<_> = acknowledged.difference(&made).collect();
-    assert!(lost.is_empty(), "acknowledged and not committed: {lost:?}");
-    let invented: Vec<_> = made.difference(&asked).collect();
-    assert!(invented.is_empty(), "never asked for: {invented:?}");
-    assert!(
-        acknowledged.len() > 100,
-        "only {} writes",
-        acknowledged.len()
-    );
+    let count = names.acknowledged.len();
+    assert!(count > 100, "only {count} writes");
+    names
 }
 
-/// Makes one znode after another, several requests at a time; those acknowledged, and all.
-fn write_names(
-    observer: &Observer,
-    writer: usize,
-    done: &AtomicBool,
-) -> (Vec<String>, Vec<String>) {
-    let (mut acknowledged, mut asked) = (Vec::new(), Vec::new());
+/// Makes one znode after another, several requests at a time.
+fn write_names(observer: &Observer, writer: usize, done: &AtomicBool) -> Names {
+    let mut names = Names::default();
     let mut number = 0;
     while !done.load(Ordering::Relaxed) {
         let mut client = observer.client();
@@ -164,7 +154,7 @@ fn write_names(
                 number += 1;
                 let name = format!("{writer}-{number}");
                 let path = format!("/w/{name}");
-                asked.push(name.clone());
+                names.asked.insert(name.clone());
                 match client.send(OpCode::Create, &create(&path)) {
                     Ok(xid) => sent.push((xid, name)),
                     Err(_) => break 'connected,
@@ -177,11 +167,31 @@ fn write_names(
                 assert_eq!(reply.header.xid, xid, "another request's answer");
                 // A name is used once, so nothing else can have made it.
                 assert!(reply.err().is_ok(), "{name}: {:?}", reply.header);
-                acknowledged.push(name);
+                names.acknowledged.insert(name);
             }
         }
     }
-    (acknowledged, asked)
+    names
+}
+
+/// What the leader has below `/w`.
+pub(crate) fn names_made(site: &Site) -> BTreeSet<String> {
+    site.leader(|leader, _| {
+        let parent = leader.tree().node("/w".into()).expect("made");
+        parent.children().map(ToString::to_string).collect()
+    })
+}
+
+#[test]
+fn p5_what_is_acknowledged_is_committed_once_and_what_is_not_may_be_either_through_elections() {
+    let site = Site::with_commit_delay(2);
+    let observer = site.observer();
+    let names = write_through_elections(&site, &observer);
+    let made = names_made(&site);
+    let lost: Vec<_> = names.acknowledged.difference(&made).collect();
+    assert!(lost.is_empty(), "acknowledged and not committed: {lost:?}");
+    let invented: Vec<_> = made.difference(&names.asked).collect();
+    assert!(invented.is_empty(), "never asked for: {invented:?}");
 }
 
 #[test]

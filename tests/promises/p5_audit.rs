@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use bstr::BStr;
 use outpost::audit::Audit;
@@ -14,7 +12,8 @@ use outpost_tests::run_dir::RunDir;
 use outpost_wire::proto::{CreateMode, CreateRequest};
 use outpost_wire::{Acl, OpCode, Zxid};
 
-use crate::stage::{EndsOnDrop, LIMIT, Observer, Site, assert_closed, until};
+use crate::p5_answers::{names_made, wait_for_requests_in_flight, write_through_elections};
+use crate::stage::{LIMIT, Observer, Site, assert_closed, until};
 
 /// An observer's audit log in a file.
 struct Log {
@@ -86,13 +85,6 @@ fn create(client: &mut RawClient, path: &str) {
         flags: CreateMode::Persistent.code(),
     };
     client.send(OpCode::Create, &request).expect("sent");
-}
-
-fn wait_for_requests_in_flight(observer: &Observer, count: u64) {
-    until("requests to be on their way", LIMIT, || {
-        let in_flight = observer.status().in_flight.load(Ordering::Relaxed);
-        (in_flight == count).then_some(())
-    });
 }
 
 #[test]
@@ -175,34 +167,7 @@ fn p5_through_elections_each_write_is_told_of_once_and_as_a_success_if_its_clien
     let log = Log::new();
     let lines = log.lines_of_config();
     let observer = site.observer_with(&lines.each_ref().map(String::as_str));
-    observer
-        .client()
-        .create("/w", b"", CreateMode::Persistent)
-        .expect("created");
-    let done = AtomicBool::new(false);
-    let mut acknowledged = BTreeSet::new();
-    thread::scope(|scope| {
-        let ends = EndsOnDrop(&done);
-        let writers: Vec<_> = (0..3)
-            .map(|writer| {
-                let (observer, done) = (&observer, &done);
-                scope.spawn(move || write(observer, writer, done))
-            })
-            .collect();
-        for _ in 0..4 {
-            let goal = observer.status().txns_applied.load(Ordering::Relaxed) + 100;
-            until("writes to be made", LIMIT, || {
-                let applied = observer.status().txns_applied.load(Ordering::Relaxed);
-                (applied > goal).then_some(())
-            });
-            site.ensemble(|ensemble, now_ms| ensemble.elect(now_ms, None, Uncommitted::Lost));
-            observer.wait_for(site.write("/elected", b""));
-        }
-        drop(ends);
-        for writer in writers {
-            acknowledged.extend(writer.join().expect("the writer goes on"));
-        }
-    });
+    let names = write_through_elections(&site, &observer);
     // What was on its way when the writers ended is told of too.
     until("nothing to be waited for", LIMIT, || {
         (audit(&observer).on_their_way() == 0).then_some(())
@@ -222,7 +187,8 @@ fn p5_through_elections_each_write_is_told_of_once_and_as_a_success_if_its_clien
     assert_eq!(of("failure"), BTreeSet::new());
     let (succeeded, begun) = (of("success"), of("invoked"));
     assert!(succeeded.is_disjoint(&begun), "told as both");
-    let missing: Vec<_> = acknowledged
+    let missing: Vec<_> = names
+        .acknowledged
         .iter()
         .filter(|name| !succeeded.contains(name))
         .collect();
@@ -230,10 +196,7 @@ fn p5_through_elections_each_write_is_told_of_once_and_as_a_success_if_its_clien
         missing.is_empty(),
         "acknowledged and not told of: {missing:?}"
     );
-    let made: BTreeSet<String> = site.leader(|leader, _| {
-        let parent = leader.tree().node("/w".into()).expect("made");
-        parent.children().map(ToString::to_string).collect()
-    });
+    let made = names_made(&site);
     let invented: Vec<_> = succeeded
         .iter()
         .filter(|name| !made.contains(**name))
@@ -244,40 +207,4 @@ fn p5_through_elections_each_write_is_told_of_once_and_as_a_success_if_its_clien
         .filter(|name| !succeeded.contains(name) && !begun.contains(name))
         .collect();
     assert!(unsaid.is_empty(), "made and not told of: {unsaid:?}");
-    assert!(acknowledged.len() > 100, "only {}", acknowledged.len());
-}
-
-/// Makes one znode after another, several requests at a time; those acknowledged.
-fn write(observer: &Observer, writer: usize, done: &AtomicBool) -> Vec<String> {
-    let (mut acknowledged, mut number) = (Vec::new(), 0);
-    while !done.load(Ordering::Relaxed) {
-        let mut client = observer.client();
-        'connected: while !done.load(Ordering::Relaxed) {
-            let names: Vec<String> = (0..5)
-                .map(|_| {
-                    number += 1;
-                    format!("{writer}-{number}")
-                })
-                .collect();
-            for name in &names {
-                let path = format!("/w/{name}");
-                let request = CreateRequest {
-                    path: BStr::new(&path),
-                    data: None,
-                    acl: Some(Acl::open()),
-                    flags: CreateMode::Persistent.code(),
-                };
-                if client.send(OpCode::Create, &request).is_err() {
-                    break 'connected;
-                }
-            }
-            for name in names {
-                match client.reply() {
-                    Ok(reply) if reply.err().is_ok() => acknowledged.push(name),
-                    _ => break 'connected,
-                }
-            }
-        }
-    }
-    acknowledged
 }
