@@ -150,8 +150,10 @@ impl Stage {
     /// Commits something through a voter: a leader that was hurt does not come to that.
     pub(crate) fn commits(&self) -> bool {
         let mut client = RawClient::connect(self.address(ObserverKind::Java, At::Voter), 30_000);
-        let made = client.create("/commits", b"", CreateMode::Persistent);
-        made.is_ok() && client.delete("/commits").is_ok() && client.close().is_ok()
+        // Scripts end side by side, and each asks with a znode of its own.
+        let path = format!("/commits{}", self.next_root.fetch_add(1, Ordering::Relaxed));
+        let made = client.create(&path, b"", CreateMode::Persistent);
+        made.is_ok() && client.delete(&path).is_ok() && client.close().is_ok()
     }
 }
 

@@ -320,11 +320,7 @@ fn moves(p: &mut Play, other: At) {
     p.create(0, &a, b"");
     p.create_as(0, OpCode::Create, &e, Some(b""), 1);
     p.step(Step::Drop(0));
-    // A server in Java that has not yet heard of the session closes the connection without a word, if sessions are
-    // local until they have ephemerals.
-    p.open_as(8, other, Hello::NEW);
-    p.sync(8);
-    p.step(Step::Drop(8));
+    hears_of_it(p, other);
     p.open_as(
         1,
         other,
@@ -364,6 +360,7 @@ fn moves(p: &mut Play, other: At) {
     p.open_as(4, other, Hello::NEW);
     p.create_as(4, OpCode::Create, &e, Some(b""), 1);
     p.step(Step::Drop(4));
+    hears_of_it(p, At::Here);
     p.open_as(
         5,
         At::Here,
@@ -376,6 +373,14 @@ fn moves(p: &mut Play, other: At) {
     p.exists(5, &e, false);
     p.delete(5, &e);
     p.close(5);
+}
+
+/// Waits until the server has heard of the session that is to move to it. One in Java that has not closes the
+/// connection without a word, if sessions are local until they have ephemerals.
+fn hears_of_it(p: &mut Play, at: At) {
+    p.open_as(8, at, Hello::NEW);
+    p.sync(8);
+    p.step(Step::Drop(8));
 }
 
 fn write_after_move(p: &mut Play) {
