@@ -13,14 +13,14 @@ use outpost_tests::committed::Committed;
 use outpost_tests::crowd::judge::{Gaps, judge};
 use outpost_tests::crowd::script::{Board, Stirring, Watching, Writing};
 use outpost_tests::crowd::{Count, Crowd, History, Plan, Script};
-use outpost_tests::ensemble::{Ensemble, Server, Settings, Version};
-use outpost_tests::observer::{Observer, ObserverKind, ObserverSettings};
+use outpost_tests::ensemble::{Ensemble, Server, Settings};
+use outpost_tests::observer::{Observer, ObserverKind};
 use outpost_tests::raw::RawClient;
 use outpost_tests::{Relay, process::Process};
 use outpost_wire::proto::CreateMode;
 
-use crate::JVM_OPTIONS;
 use crate::report::{self, Row};
+use crate::stage;
 use figures::{Ensembles, Figures, Loss};
 
 /// What happens to the link.
@@ -85,13 +85,9 @@ pub(crate) fn run(arguments: &Arguments) {
         init_limit: 10,
         sync_limit: 5,
         lines: vec!["commitLogCount=50000".into()],
-        ..Settings::of(Version::NEWEST)
+        ..Settings::default()
     };
-    println!(
-        "starting three voters of ZooKeeper {}, a Java observer and an Outpost",
-        settings.version.number()
-    );
-    let ensemble = Ensemble::with(settings);
+    let ensemble = stage::ensemble(settings);
     let board = Board::new("/board", 16);
     create_what_is_used(&ensemble, &board, arguments.writers);
     let regions = [ObserverKind::Java, ObserverKind::Outpost]
@@ -149,9 +145,7 @@ impl Region {
         arguments: &Arguments,
     ) -> Self {
         let relays = Relay::before_all(ensemble);
-        let mut settings = ObserverSettings::default().through(&relays);
-        let options = format!("{JVM_OPTIONS} -Xmx{}m", arguments.java_heap_mb);
-        settings.environment.push(("_JAVA_OPTIONS".into(), options));
+        let settings = stage::observer(arguments.java_heap_mb).through(&relays);
         let observer = Observer::start(ensemble, kind, &settings);
         let mut plans = Vec::new();
         for number in 0..arguments.clients {

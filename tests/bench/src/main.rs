@@ -18,11 +18,9 @@ mod protect;
 mod reads;
 mod report;
 mod sampler;
+mod stage;
 
 use clap::{Parser, Subcommand};
-
-/// The JVM as an operator would run it, in place of the small one of the tests.
-const JVM_OPTIONS: &str = "-XX:TieredStopAtLevel=4 -XX:-UseSerialGC -XX:+UseG1GC";
 
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]

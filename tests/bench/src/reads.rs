@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use outpost_tests::ensemble::{Ensemble, Settings, Version};
-use outpost_tests::observer::{Observer, ObserverKind, ObserverSettings};
+use outpost_tests::ensemble::{Ensemble, Settings};
+use outpost_tests::observer::{Observer, ObserverKind};
 use outpost_tests::raw::RawClient;
 
 use crate::load::{Load, Measured};
 use crate::report::{self, Row};
-use crate::{JVM_OPTIONS, populate, process};
+use crate::{populate, process, stage};
 
 /// What is measured, and for how long.
 #[derive(clap::Args)]
@@ -41,17 +41,7 @@ struct Pair {
 
 /// Starts everything, measures and prints.
 pub(crate) fn run(arguments: &Arguments) {
-    let mut settings = Settings::of(Version::NEWEST);
-    // The voters' disks are not what is measured.
-    settings.lines.push("forceSync=no".into());
-    settings.lines.push("maxClientCnxns=0".into());
-    println!(
-        "starting three voters of ZooKeeper {}",
-        settings.version.number()
-    );
-    let ensemble = Ensemble::with(settings);
-    println!("creating {} znodes of 100 bytes", arguments.znodes);
-    populate::populate(ensemble.server(1).client_address(), arguments.znodes);
+    let ensemble = stage::ensemble_with_tree(Settings::default(), arguments.znodes);
     println!("starting a Java observer and an Outpost");
     let mut pair = Pair {
         java: start(&ensemble, ObserverKind::Java, arguments.java_heap_mb),
@@ -83,10 +73,7 @@ pub(crate) fn run(arguments: &Arguments) {
 }
 
 fn start(ensemble: &Ensemble, kind: ObserverKind, java_heap_mb: u32) -> Observer {
-    let mut settings = ObserverSettings::default();
-    let options = format!("{JVM_OPTIONS} -Xmx{java_heap_mb}m");
-    settings.environment.push(("_JAVA_OPTIONS".into(), options));
-    Observer::start_without_waiting(ensemble, kind, &settings)
+    Observer::start_without_waiting(ensemble, kind, &stage::observer(java_heap_mb))
 }
 
 /// Reads under load, the two in turn.

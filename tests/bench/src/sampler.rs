@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use outpost_tests::ensemble::{Ensemble, Settings, Version};
+use outpost_tests::ensemble::{Ensemble, Settings};
 use outpost_tests::observer::{Observer, ObserverKind, ObserverSettings};
 use outpost_tests::process::Process;
 
 use crate::load::Load;
-use crate::{populate, process, reads, report};
+use crate::{process, reads, report, stage};
 
 /// The three, with what each is told; the allocator reads it at the start.
 const MODES: [(&str, &str); 3] = [
@@ -54,17 +54,7 @@ impl Figure {
 
 /// Starts everything, measures and prints.
 pub(crate) fn run(arguments: &Arguments) {
-    let mut settings = Settings::of(Version::NEWEST);
-    // The voters' disks are not what is measured.
-    settings.lines.push("forceSync=no".into());
-    settings.lines.push("maxClientCnxns=0".into());
-    println!(
-        "starting three voters of ZooKeeper {}",
-        settings.version.number()
-    );
-    let ensemble = Ensemble::with(settings);
-    println!("creating {} znodes of 100 bytes", arguments.znodes);
-    populate::populate(ensemble.server(1).client_address(), arguments.znodes);
+    let ensemble = stage::ensemble_with_tree(Settings::default(), arguments.znodes);
     let mut observers = MODES.map(|(_, told)| start(&ensemble, told));
     for observer in &observers {
         reads::wait_for_tree(observer, arguments.znodes);

@@ -9,18 +9,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use outpost_tests::certificates::Authority;
-use outpost_tests::ensemble::{Ensemble, Settings, Version};
-use outpost_tests::observer::{Observer, ObserverKind, ObserverSettings};
+use outpost_tests::ensemble::{Ensemble, Settings};
+use outpost_tests::observer::{Observer, ObserverKind};
 use outpost_tests::offenders::allow_open_files;
 use outpost_tests::ports::free_port;
 
-use crate::JVM_OPTIONS;
 use crate::line::Way;
 use crate::paced::{Paced, Plan, Waits};
 use crate::part::Part;
-use crate::populate::populate;
 use crate::process::{cpu_seconds, resident_mb};
 use crate::report::{self, Row};
+use crate::stage;
 
 /// Znodes that connected clients read.
 const ZNODES: usize = 1_000;
@@ -84,15 +83,11 @@ struct Weathered {
 pub(crate) fn run(arguments: &Arguments) {
     let stay = arguments.stay.min(arguments.clients);
     allow_open_files((stay + arguments.connected) as u64 + OTHER_FILES);
-    println!(
-        "starting three voters of ZooKeeper {}, a Java observer and an Outpost",
-        Version::NEWEST.number()
-    );
-    let ensemble = Ensemble::with(Settings {
+    let settings = Settings {
         tick_time_ms: 2_000,
-        ..Settings::of(Version::NEWEST)
-    });
-    populate(ensemble.server(1).client_address(), ZNODES);
+        ..Settings::default()
+    };
+    let ensemble = stage::ensemble_with_tree(settings, ZNODES);
     let authority = Authority::new();
     let sides = [ObserverKind::Java, ObserverKind::Outpost]
         .map(|kind| start(&ensemble, &authority, kind, arguments));
@@ -119,7 +114,7 @@ fn start(
     arguments: &Arguments,
 ) -> (Observer, SocketAddr) {
     let secure = free_port();
-    let mut settings = ObserverSettings::default()
+    let mut settings = stage::observer(arguments.java_heap_mb)
         .line(format!("secureClientPort={secure}"))
         .line("secureClientPortAddress=127.0.0.1")
         .line("ssl.clientAuth=none")
@@ -130,8 +125,6 @@ fn start(
     settings.lines.extend(limit);
     let stores = authority.lines(&authority.vouch("server"));
     settings.lines.extend(stores);
-    let options = format!("{JVM_OPTIONS} -Xmx{}m", arguments.java_heap_mb);
-    settings.environment.push(("_JAVA_OPTIONS".into(), options));
     let observer = Observer::start(ensemble, kind, &settings);
     (observer, SocketAddr::from(([127, 0, 0, 1], secure)))
 }

@@ -8,19 +8,18 @@ pub(crate) mod attacks;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use outpost_tests::ensemble::{Ensemble, Settings, Version};
-use outpost_tests::observer::{Observer, ObserverKind, ObserverSettings};
+use outpost_tests::ensemble::Settings;
+use outpost_tests::observer::{Observer, ObserverKind};
 use outpost_tests::offenders::allow_open_files;
 use outpost_tests::raw::RawClient;
 use outpost_wire::proto::CreateMode;
 
-use crate::JVM_OPTIONS;
 use crate::line::Way;
 use crate::paced::{Paced, Plan, Waits};
 use crate::part::Part;
-use crate::populate::populate;
 use crate::process::resident_mb;
 use crate::report::number;
+use crate::stage;
 use attacks::{Attack, LARGE, LARGE_BYTES};
 
 /// Znodes that well-behaved clients read.
@@ -73,26 +72,17 @@ struct Attacked {
 /// Starts everything, lets the attacks come, and prints what the clients have felt.
 pub(crate) fn run(arguments: &Arguments) {
     allow_open_files(arguments.half_open as u64 + OTHER_FILES);
-    println!(
-        "starting three voters of ZooKeeper {}, a Java observer and an Outpost",
-        Version::NEWEST.number()
-    );
-    let ensemble = Ensemble::with(Settings {
+    let settings = Settings {
         tick_time_ms: 2_000,
-        ..Settings::of(Version::NEWEST)
-    });
-    let first = ensemble.server(1).client_address();
-    populate(first, ZNODES);
-    let mut client = RawClient::connect(first, 30_000);
+        ..Settings::default()
+    };
+    let ensemble = stage::ensemble_with_tree(settings, ZNODES);
+    let mut client = RawClient::connect(ensemble.server(1).client_address(), 30_000);
     let created = client.create(LARGE, &vec![b'x'; LARGE_BYTES], CreateMode::Persistent);
     created.expect("a new znode");
     client.close().expect("closing the session");
-    let [java, outpost] = [ObserverKind::Java, ObserverKind::Outpost].map(|kind| {
-        let mut settings = ObserverSettings::default();
-        let options = format!("{JVM_OPTIONS} -Xmx{}m", arguments.java_heap_mb);
-        settings.environment.push(("_JAVA_OPTIONS".into(), options));
-        Observer::start(&ensemble, kind, &settings)
-    });
+    let [java, outpost] = [ObserverKind::Java, ObserverKind::Outpost]
+        .map(|kind| Observer::start(&ensemble, kind, &stage::observer(arguments.java_heap_mb)));
     let mut nobody = Part::start(&["nobody".to_owned()]);
     let port = nobody.wait_for("port", BUILD_UP_LONGEST).expect("a port");
     let nobody_at = SocketAddr::from(([127, 0, 0, 1], port as u16));
