@@ -45,11 +45,19 @@ fn certificate(bag: &CertificateBag) -> CertificateDer<'static> {
     CertificateDer::from(bag.cert.as_der().to_vec())
 }
 
+/// The crate hashes a password a million times at most, and refuses a file that asks for more before it begins: its
+/// reader would be busy for hours, or for ever if the number is damage.
+const ENDLESS: &str =
+    "its password is to be hashed more than 1,000,000 times, or how it is encrypted is damaged";
+
 /// The crate's errors repeat what it read at places; ours name causes only.
 fn explain(error: &Error) -> String {
     match error {
         Error::Pkcs5Error(_) | Error::MacError(_) => {
             "the password is wrong, or the file is damaged".to_owned()
+        }
+        Error::InvalidParameters => {
+            format!("{ENDLESS}; keytool -importkeystore, or openssl pkcs12 -export -iter 10000, makes one that is read")
         }
         _ => "neither PKCS12 nor JKS, or encrypted in a way that is not supported; look at it with keytool -list"
             .to_owned(),
@@ -61,13 +69,14 @@ pub(super) fn decrypt_key(
     encrypted: &[u8],
     password: &str,
 ) -> Result<PrivateKeyDer<'static>, String> {
-    let archive = Pkcs12Archive::from_pkcs12(&archive_of(encrypted), password);
-    let key = archive
-        .ok()
-        .and_then(|archive| archive.keys.into_iter().next());
+    let key = Pkcs12Archive::from_pkcs12(&archive_of(encrypted), password)
+        .map(|archive| archive.keys.into_iter().next());
     match key {
-        Some(key) => Ok(PrivateKeyDer::Pkcs8(key.key.as_der().to_vec().into())),
-        None => Err("the key cannot be decrypted: the password is wrong, or the encryption is not supported; \
+        Ok(Some(key)) => Ok(PrivateKeyDer::Pkcs8(key.key.as_der().to_vec().into())),
+        Err(Error::InvalidParameters) => Err(format!(
+            "the key cannot be decrypted: {ENDLESS}; openssl pkcs8 -topk8 -iter 10000 makes one that can be"
+        )),
+        _ => Err("the key cannot be decrypted: the password is wrong, or the encryption is not supported; \
             openssl pkcs8 -topk8 -v2 aes-256-cbc makes one that is"
             .to_owned()),
     }
@@ -100,6 +109,7 @@ mod tests {
     use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
 
     const PASSWORD: &str = "öpen";
+    const INTEGER: u8 = 0x02;
 
     /// A key with a chain of two, and that chain's authority to believe.
     fn full(authority: &Authority, own: &Certified) -> Vec<u8> {
@@ -143,6 +153,39 @@ mod tests {
         }
         let told = read(authority.pem.as_bytes(), PASSWORD).unwrap_err();
         assert!(told.starts_with("neither PKCS12 nor JKS"), "{told}");
+    }
+
+    /// A key that is encrypted with PBES2, PBKDF2 and AES, its password hashed so many times.
+    fn encrypted_key(rounds: &[u8]) -> Vec<u8> {
+        let pbes2 = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d";
+        let pbkdf2 = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c";
+        let aes = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01\x2a";
+        let salt_and_rounds = [der(OCTET_STRING, &[&[7; 8]]), der(INTEGER, &[rounds])];
+        let salt_and_rounds = der(SEQUENCE, &[&salt_and_rounds.concat()]);
+        let hashing = der(SEQUENCE, &[pbkdf2, &salt_and_rounds]);
+        let cipher = der(SEQUENCE, &[aes, &der(OCTET_STRING, &[&[7; 16]])]);
+        let algorithm = der(SEQUENCE, &[pbes2, &der(SEQUENCE, &[&hashing, &cipher])]);
+        der(SEQUENCE, &[&algorithm, &der(OCTET_STRING, &[&[7; 32]])])
+    }
+
+    #[test]
+    fn a_password_that_is_to_be_hashed_two_billion_times_is_not_even_begun_with() {
+        let endless = encrypted_key(&i32::MAX.to_be_bytes());
+        let told = read(&archive_of(&endless), PASSWORD).unwrap_err();
+        assert!(told.starts_with("its password is to be hashed"), "{told}");
+        assert!(
+            told.contains("openssl pkcs12 -export -iter 10000"),
+            "{told}"
+        );
+        let told = decrypt_key(&endless, PASSWORD).unwrap_err();
+        assert!(told.contains("openssl pkcs8 -topk8 -iter 10000"), "{told}");
+    }
+
+    #[test]
+    fn a_key_whose_password_is_hashed_a_bearable_number_of_times_is_tried() {
+        let tried = encrypted_key(&[1, 0]);
+        let told = read(&archive_of(&tried), PASSWORD).unwrap_err();
+        assert_eq!(told, "the password is wrong, or the file is damaged");
     }
 
     #[test]
