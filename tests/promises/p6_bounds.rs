@@ -16,10 +16,11 @@ use outpost_forward::{
 };
 use outpost_mirror::{Applied, Mirror, Tree, TreeOptions, WatchEvent, WatcherId};
 use outpost_sim::ServerOptions;
+use outpost_tests::offenders;
 use outpost_tests::raw::RawClient;
 use outpost_wire::proto::{
     AddWatchMode, AddWatchRequest, ConnectRequest, CreateMode, CreateRequest, GetDataRequest,
-    RequestHeader, SetDataRequest,
+    SetDataRequest,
 };
 use outpost_wire::{Acl, OpCode, Record, ServerId, SessionId, Xid, Zxid};
 use tokio::net::TcpSocket;
@@ -269,11 +270,13 @@ impl Deaf {
     }
 
     pub(crate) fn send<'r>(&mut self, op: OpCode, record: &impl Record<'r>) {
-        let header = RequestHeader {
-            xid: Xid(1),
-            op: op.code(),
-        };
-        self.send_frame(&[header.encode(), record.encode()].concat());
+        self.send_at_once(op, record, 1);
+    }
+
+    /// So many times, and all before the server can have cut it off for what came first.
+    pub(crate) fn send_at_once<'r>(&mut self, op: OpCode, record: &impl Record<'r>, times: usize) {
+        let request = offenders::request(op, record);
+        self.stream.write_all(&request.repeat(times)).expect("sent");
     }
 
     pub(crate) fn send_frame(&mut self, frame: &[u8]) {

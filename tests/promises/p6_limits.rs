@@ -136,7 +136,7 @@ fn p6_when_all_together_leave_too_much_unread_somebody_is_cut_who_leaves_much_an
     // Each is sent more than a megabyte beyond what the system keeps for it, so that three are too many.
     let deaf: Vec<Deaf> = std::iter::repeat_with(|| {
         let mut deaf = Deaf::connect(&site, &observer);
-        (0..40).for_each(|_| deaf.send(OpCode::GetData, &get("/large")));
+        deaf.send_at_once(OpCode::GetData, &get("/large"), 40);
         deaf
     })
     .take(3)
@@ -429,7 +429,7 @@ fn p6_a_client_that_takes_one_answer_slowly_for_longer_than_its_timeout_is_not_t
     const READS: usize = 30;
     const SLICES: usize = 90;
     let site = Site::new();
-    let observer = site.observer_with(&["minSessionTimeout=4000", "maxSessionTimeout=4000"]);
+    let observer = site.observer_with(&["minSessionTimeout=6000", "maxSessionTimeout=6000"]);
     observer.wait_for(site.write("/large", &vec![b'x'; SIZE]));
     let mut slow = Deaf::connect(&site, &observer);
     let reads = MultiRequest {

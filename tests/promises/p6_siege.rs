@@ -64,7 +64,7 @@ fn assert_small_growth(siege: &Siege, before: u64) {
 
 #[test]
 fn p6_ten_thousand_half_open_sockets_disturb_nobody_and_are_closed() {
-    let siege = Siege::with(|_| vec!["nio.sessionlessCnxnTimeout=20000".into()]);
+    let siege = Siege::with(|_| vec!["nio.sessionlessCnxnTimeout=30000".into()]);
     let before = siege.resident_bytes();
     let silent: Vec<TcpStream> = (0..HALF_OPEN)
         .map(|number| fall_silent(number, siege.address))
