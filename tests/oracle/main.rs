@@ -37,8 +37,13 @@ struct Theatre {
     alone: RwLock<()>,
 }
 
+/// How many scripts are played at a time, unless the command line says otherwise.
+const SIDE_BY_SIDE: usize = 4;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They wait for sessions to end more than they work.
+    arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
     let about_the_oracle = vec![
         Trial::test(
             "every_difference_is_explained_and_every_explanation_needed",
