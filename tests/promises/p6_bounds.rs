@@ -200,7 +200,7 @@ fn p6_nothing_is_left_of_fifty_links_that_were_lost_with_writes_in_flight() {
             permit.submit(Request::Forward(Forward {
                 attachment,
                 pending,
-                body: Bytes::from_static(&[0, 0, 0x4e, 0x20]),
+                body: Bytes::from_static(&[0, 0, 0x4e, 0x20]).into(),
                 authinfo: None,
                 timeout_ms: 20_000,
             }));

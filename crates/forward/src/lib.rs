@@ -9,6 +9,7 @@
 pub mod answers;
 mod apply;
 pub mod backoff;
+mod body;
 pub mod candidates;
 pub mod clock;
 mod complaints;
@@ -36,6 +37,7 @@ pub mod tally;
 pub mod writes;
 
 pub use answers::{Answers, GaveUp, View};
+pub use body::Body;
 pub use candidates::{Candidate, Candidates};
 pub use hold::{Attached, Attachment};
 pub use link::{ApplyLife, Forward, Link, LinkLife, LinkSettings, Permit, Request};

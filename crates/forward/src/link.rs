@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::answers::Answers;
 use crate::apply::{Apply, BATCH_MAX};
 use crate::backoff::Backoff;
+use crate::body::Body;
 use crate::candidates::{Candidate, Candidates};
 use crate::clock;
 use crate::driver::{ApplyQueue, Queued, Rhythm, Upward, Wire, seek};
@@ -99,7 +100,7 @@ pub struct Forward {
     /// How its answer is recognised.
     pub pending: Pending,
     /// The request record as the client sent it.
-    pub body: Bytes,
+    pub body: Body,
     /// The identities under which the leader checks it.
     pub authinfo: Option<Arc<[Id]>>,
     /// The session's timeout, as negotiated here.
@@ -151,12 +152,18 @@ impl Requests {
 }
 
 /// Room for one request: what is submitted with it will not wait.
-pub struct Permit<'a>(mpsc::Permit<'a, Request>);
+pub struct Permit<'a> {
+    room: mpsc::Permit<'a, Request>,
+    waiting_bytes: &'a Arc<AtomicU64>,
+}
 
 impl Permit<'_> {
     /// Hands the request to the link thread.
-    pub fn submit(self, request: Request) {
-        self.0.send(request);
+    pub fn submit(self, mut request: Request) {
+        if let Request::Forward(forward) = &mut request {
+            forward.body.count_in(self.waiting_bytes);
+        }
+        self.room.send(request);
     }
 }
 
@@ -325,12 +332,19 @@ impl Link {
 
     /// Room for a request, if there is some now.
     pub fn try_reserve(&self) -> Option<Permit<'_>> {
-        self.requests.try_reserve().ok().map(Permit)
+        Some(self.permit(self.requests.try_reserve().ok()?))
     }
 
     /// Waits until there is room for a request. `None` when the link has ended for good.
     pub async fn reserve(&self) -> Option<Permit<'_>> {
-        self.requests.reserve().await.ok().map(Permit)
+        Some(self.permit(self.requests.reserve().await.ok()?))
+    }
+
+    fn permit<'a>(&'a self, room: mpsc::Permit<'a, Request>) -> Permit<'a> {
+        Permit {
+            room,
+            waiting_bytes: &self.shared.status.waiting_bytes,
+        }
     }
 
     /// Whether the leader is older than 3.5, and answers what came later with silence.

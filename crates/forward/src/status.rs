@@ -1,5 +1,6 @@
 //! How the link is doing: plain numbers, written by the link and apply threads, read by whoever shows them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -107,6 +108,8 @@ pub struct LinkStatus {
     pub requests_forwarded: AtomicU64,
     /// Requests on their way, now.
     pub in_flight: AtomicU64,
+    /// Bytes of requests that wait to be sent, now.
+    pub waiting_bytes: Arc<AtomicU64>,
     /// Events waiting to be applied, now.
     pub apply_queue: AtomicU64,
     /// Bytes of events waiting to be applied, now.
@@ -163,6 +166,7 @@ impl LinkStatus {
             snapshots: AtomicU64::new(0),
             requests_forwarded: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
+            waiting_bytes: Arc::new(AtomicU64::new(0)),
             apply_queue: AtomicU64::new(0),
             apply_queue_bytes: AtomicU64::new(0),
             buffers: AtomicU64::new(0),

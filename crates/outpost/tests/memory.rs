@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use outpost_sim::{EnsembleServer, ServerOptions};
-use outpost_wire::proto::{ConnectRequest, ExistsRequest};
+use outpost_wire::proto::{ConnectRequest, ExistsRequest, SetDataRequest};
 use outpost_wire::{OpCode, SessionId, Writer, Zxid};
 use serde_json::Value;
 
@@ -281,6 +281,79 @@ async fn watches_that_a_client_forgets_are_found_by_name_as_a_holder_and_in_a_pr
             assert!(Instant::now() < deadline, "{:#}", observer.memory());
             std::thread::yield_now();
         }
+    });
+    looked.await.expect("found");
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_the_ensemble_are_in_a_holders_name() {
+    const WRITES: usize = 20;
+    const DATA_BYTES: usize = 100_000;
+    const READS: usize = 900;
+    let ensemble = EnsembleServer::start(ServerOptions::default())
+        .await
+        .expect("ports");
+    // Nobody is closed while this test runs.
+    let servers = format!("{}\noutpost.hold=600000", server_lines(&ensemble));
+    let connected = tokio::task::spawn_blocking(move || {
+        let observer = Observer::start("requests", &servers);
+        let client = Client::connect(observer.clients);
+        (observer, client)
+    });
+    let (observer, mut client) = connected.await.expect("connected");
+    ensemble.stop().await;
+    let looked = tokio::task::spawn_blocking(move || {
+        let deadline = Instant::now() + LIMIT;
+        let wait_until = |done: &dyn Fn() -> bool| {
+            while !done() {
+                assert!(Instant::now() < deadline, "{:#}", observer.memory());
+                std::thread::yield_now();
+            }
+        };
+        wait_until(&|| {
+            let (_, losses) = observer.ask("GET", "/commands/link_losses");
+            let losses: Value = serde_json::from_slice(&losses).expect("JSON");
+            losses["losses"]
+                .as_array()
+                .is_some_and(|all| !all.is_empty())
+        });
+        let before = observer.memory();
+        let path = format!("/{:0width$}", 0, width = 4 * PATH_BYTES - 1);
+        for xid in 0..WRITES + READS {
+            let is_write = xid < WRITES;
+            client.send(|writer| {
+                writer.int(i32::try_from(xid).expect("few"));
+                if is_write {
+                    writer.int(OpCode::SetData.code());
+                    let request = SetDataRequest {
+                        path: "/".into(),
+                        data: Some(&[b'x'; DATA_BYTES]),
+                        version: -1,
+                    };
+                    return outpost_wire::Record::write(&request, writer);
+                }
+                writer.int(OpCode::Exists.code());
+                let request = ExistsRequest {
+                    path: path.as_str().into(),
+                    watch: false,
+                };
+                outpost_wire::Record::write(&request, writer);
+            });
+        }
+        let writes = i64::try_from(WRITES * DATA_BYTES).expect("small");
+        let all = writes + i64::try_from(READS * path.len()).expect("small");
+        let grown = || growth(&before, &observer.memory());
+        wait_until(&|| grown().0[0].1 >= all);
+        let (grown_now, unaccounted) = grown();
+        assert_eq!(grown_now[0].0, "requests", "{grown_now:?}");
+        // Their places in line are counted too.
+        assert!(grown_now[0].1 < all + all / 10, "{grown_now:?}");
+        // The allocator hands out a little more than it is asked for.
+        assert!(unaccounted.abs() < all / 4, "{unaccounted} {grown_now:?}");
+
+        // What it has asked of the leader waits on; nobody reads for it any more.
+        drop(client);
+        wait_until(&|| grown().0[0].1 < writes + writes / 10);
     });
     looked.await.expect("found");
 }

@@ -176,6 +176,32 @@ fn p2_what_waits_for_the_leaders_word_when_the_link_is_lost_is_asked_on_the_next
 }
 
 #[test]
+fn what_waits_is_counted_wherever_it_stands_until_it_is_sent() {
+    let master = Master::new();
+    let (running, connection) = attached(&master);
+    assert_eq!(running.waiting_bytes(), 0);
+    drop(connection);
+    let (mut connection, _) = master.accept(5);
+    running.submit_of(9, OpCode::SetData, 1);
+    running.submit_of(9, OpCode::SetData, 2);
+    assert_eq!(running.waiting_bytes(), 2 * BODY.len(), "for the link");
+    connection.follow(LAST);
+    assert_eq!(running.next(), "attached again");
+    assert_eq!(connection.asked(), "Revalidate 0x9/4000ms");
+    assert_eq!(running.waiting_bytes(), 2 * BODY.len(), "for that answer");
+    drop(connection);
+    let (mut connection, _) = master.accept(5);
+    assert_eq!(running.waiting_bytes(), 2 * BODY.len(), "once more");
+    connection.follow(LAST);
+    assert_eq!(running.next(), "attached again");
+    assert_eq!(connection.asked_besides_syncs(), "Revalidate 0x9/4000ms");
+    connection.say([revalidated(9, true)]);
+    assert_eq!(connection.asked_besides_syncs(), "SetData 1 of 0x9");
+    assert_eq!(connection.asked_besides_syncs(), "SetData 2 of 0x9");
+    assert_eq!(running.waiting_bytes(), 0);
+}
+
+#[test]
 fn p2_what_was_asked_while_held_is_not_sent_for_a_client_that_is_gone() {
     let master = Master::new();
     let (running, connection) = attached(&master);

@@ -24,6 +24,9 @@ use crate::script::{Step, bytes_of_step};
 /// How long something may take that should come at once.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
+/// What every request asks.
+pub(crate) const BODY: &[u8] = b"body";
+
 /// Whoever this is has left.
 pub(crate) const GONE: Origin = Origin(404);
 
@@ -412,10 +415,16 @@ impl Running {
                 cxid: Xid(cxid),
                 op,
             },
-            body: Bytes::from_static(b"body"),
+            body: Bytes::from_static(BODY).into(),
             authinfo: None,
             timeout_ms: 4_000,
         }));
+    }
+
+    /// Bytes of what waits to be sent.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let bytes = self.link.status().waiting_bytes.load(Ordering::Relaxed);
+        usize::try_from(bytes).expect("few")
     }
 
     /// A client comes back with this session.

@@ -17,11 +17,14 @@ pub(super) fn holders(service: &Service) -> Vec<(&'static str, u64)> {
     let tree = service.mirror.read().memory();
     let watches = service.mirror.read().watches().memory();
     let (mut connections, mut outboxes, mut inputs, mut tls) = (0, 0, 0, 0);
+    let mut requests = 0;
     for client in service.clients.all() {
         connections += CONNECTION + size_of::<Client>();
         inputs += client.input();
         tls += usize::from(client.is_over_tls()) * TLS;
-        outboxes += client.state().out.capacity() + client.unsent();
+        let state = client.state();
+        requests += state.pipeline.memory();
+        outboxes += state.out.capacity() + client.unsent();
     }
     let greeted = service.stats.handshakes.outstanding.load(Ordering::Relaxed);
     tls += usize::try_from(greeted).unwrap_or(0) * TLS;
@@ -41,6 +44,10 @@ pub(super) fn holders(service: &Service) -> Vec<(&'static str, u64)> {
         ("watches", bytes(watches)),
         ("connections", bytes(connections)),
         ("input_buffers", bytes(inputs)),
+        (
+            "requests",
+            bytes(requests) + status.waiting_bytes.load(Ordering::Relaxed),
+        ),
         ("outboxes", bytes(outboxes)),
         ("tls", bytes(tls)),
         ("link_buffers", status.buffers.load(Ordering::Relaxed)),

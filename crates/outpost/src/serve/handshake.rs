@@ -207,7 +207,7 @@ pub fn create_session(client: &Client, attachment: Attachment) -> Request {
             cxid: Xid(0),
             op: OpCode::CreateSession,
         },
-        body: Bytes::copy_from_slice(&client.timeout_ms().to_be_bytes()),
+        body: Bytes::copy_from_slice(&client.timeout_ms().to_be_bytes()).into(),
         authinfo: None,
         timeout_ms: client.timeout_ms(),
     })

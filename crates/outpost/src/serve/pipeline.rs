@@ -101,9 +101,15 @@ impl Pipeline {
         self.line.len() >= PIPELINE_REQUESTS_MAX || self.bytes >= PIPELINE_BYTES_MAX
     }
 
+    /// Memory of what stands in line, in bytes.
+    pub fn memory(&self) -> usize {
+        self.bytes + self.line.capacity() * size_of::<(Entry, Ticket)>()
+    }
+
     /// A request enters that is about to be forwarded.
     pub fn forward(&mut self, request: Forwarded, ticket: Ticket) {
         self.forwarded += 1;
+        self.bytes += bytes_of_path(&request);
         self.line.push_back((Entry::Forwarded(request), ticket));
     }
 
@@ -121,6 +127,7 @@ impl Pipeline {
         match self.line.pop_front() {
             Some((Entry::Forwarded(request), _)) if request.xid == xid && request.op == op => {
                 self.forwarded -= 1;
+                self.bytes -= bytes_of_path(&request);
                 Ok(request)
             }
             _ => Err(OutOfOrder),
@@ -150,6 +157,10 @@ impl Pipeline {
     pub fn clear(&mut self) {
         *self = Pipeline::default();
     }
+}
+
+fn bytes_of_path(request: &Forwarded) -> usize {
+    request.path.as_ref().map_or(0, |path| path.len())
 }
 
 fn bytes_of(request: &Local) -> usize {
@@ -251,6 +262,27 @@ mod tests {
         assert!(pipeline.answered(Xid(0), OpCode::SetData).is_ok());
         while pipeline.next_local().is_some() {}
         assert!(pipeline.is_empty() && !pipeline.is_full());
+        assert_eq!(pipeline.bytes, 0);
+    }
+
+    #[test]
+    fn p6_syncs_with_long_paths_fill_a_line_as_reads_do() {
+        let mut pipeline = Pipeline::default();
+        let sync = |xid| Forwarded {
+            op: OpCode::Sync,
+            path: Some(vec![b'x'; 1 << 20].into()),
+            ..write(xid)
+        };
+        for xid in 0..4 {
+            assert!(!pipeline.is_full());
+            pipeline.forward(sync(xid), ticket());
+        }
+        assert!(pipeline.is_full());
+        assert!(pipeline.memory() >= PIPELINE_BYTES_MAX);
+        for xid in 0..4 {
+            assert!(pipeline.answered(Xid(xid), OpCode::Sync).is_ok());
+        }
+        assert!(!pipeline.is_full());
         assert_eq!(pipeline.bytes, 0);
     }
 

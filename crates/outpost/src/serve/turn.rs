@@ -543,7 +543,7 @@ impl Served<'_> {
         permit.submit(Request::Forward(Forward {
             attachment,
             pending,
-            body,
+            body: body.into(),
             authinfo: Some(Arc::clone(&state.ids)),
             timeout_ms: self.client.timeout_ms(),
         }));
