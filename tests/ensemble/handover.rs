@@ -8,6 +8,7 @@ use outpost_tests::{ObserverSettings, Settings, wait};
 use outpost_wire::OpCode;
 use outpost_wire::proto::{CreateMode, ReconfigRequest};
 
+use crate::region::{SESSION_TIMEOUT_MS, patient};
 use crate::stage::Stage;
 
 /// Until something that must happen counts as not happening.
@@ -16,7 +17,7 @@ const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 impl Stage {
     /// A session of the super user at the server under test.
     fn operator(&self) -> RawClient {
-        let mut client = RawClient::connect(self.observer.client_address(), 10_000);
+        let mut client = RawClient::connect(self.observer.client_address(), SESSION_TIMEOUT_MS);
         client.authenticate("super:secret");
         client
     }
@@ -47,7 +48,8 @@ impl Stage {
             if listed { "listed" } else { "gone" }
         );
         wait::until(&what, LIMIT, || {
-            let mut client = RawClient::try_connect(self.observer.client_address(), 10_000).ok()?;
+            let mut client =
+                RawClient::try_connect(self.observer.client_address(), SESSION_TIMEOUT_MS).ok()?;
             let (config, _) = client.get_data(b"/zookeeper/config", false).ok()?;
             let config = String::from_utf8(config?).expect("the configuration is text");
             (config.contains(&format!("server.{id}=")) == listed).then_some(())
@@ -68,10 +70,11 @@ fn an_observer_follows_the_ensemble_when_its_leader_is_reconfigured_away_and_bac
     let settings = Settings {
         reconfig: true,
         listed_observers: 1,
-        ..Settings::default()
+        ..patient(Settings::default())
     };
     let stage = Stage::with(settings.super_secret(), &ObserverSettings::default());
-    let mut client = RawClient::connect(stage.observer.client_address(), 10_000);
+    // Longer than nobody leads.
+    let mut client = RawClient::connect(stage.observer.client_address(), SESSION_TIMEOUT_MS);
     client
         .create("/members", b"0", CreateMode::Ephemeral)
         .expect("a new path");

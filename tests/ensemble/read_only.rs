@@ -7,7 +7,7 @@ use outpost_tests::{
 };
 use outpost_wire::proto::CreateMode;
 
-use crate::region::{LIMIT, Region};
+use crate::region::{LIMIT, Region, patient};
 
 /// A Java server takes read-only mode from its command line alone, and is of use in it with local sessions only.
 fn settings() -> (Settings, ObserverSettings) {
@@ -50,7 +50,7 @@ fn bring_back(region: &Region) {
 fn p8_beyond_the_hold_client_libraries_read_and_come_to_write_by_themselves_when_the_link_is_back()
 {
     let (ensemble, observer) = settings();
-    let ensemble = Ensemble::with(ensemble);
+    let ensemble = Ensemble::with(patient(ensemble));
     let relays = Relay::before_all(&ensemble);
     let region = Region::behind(relays, ensemble, Duration::from_secs(1), observer);
     let mut client = region.voter();

@@ -8,7 +8,7 @@ use outpost_tests::{
 use outpost_wire::proto::CreateMode;
 
 use crate::link::come_back;
-use crate::region::Region;
+use crate::region::{Region, patient};
 use crate::stage::Stage;
 use crate::workload;
 
@@ -44,10 +44,10 @@ fn assert_welcomes_clients(observer: &Observer) {
 fn leaders_that_die_cost_no_client_its_session(version: Version) {
     // Enough voters for two of them to stay dead: those of 3.3 take their time to come back.
     const ROUNDS: usize = 2;
-    let ensemble = Ensemble::with(Settings {
+    let ensemble = Ensemble::with(patient(Settings {
         voters: 5,
         ..Settings::of(version)
-    });
+    }));
     let relays = Relay::before_all(&ensemble);
     let hold = Duration::from_secs(60);
     let region = Region::behind(relays, ensemble, hold, ObserverSettings::default());
