@@ -119,6 +119,35 @@ const OF_THE_DASHBOARD: [&str; 59] = [
     "znode_count",
 ];
 
+/// What has the same value at both observers once both have counted the same traffic.
+const OF_THE_SAME_TRAFFIC: [&str; 25] = [
+    "quorum_size",
+    "znode_count",
+    "watch_count",
+    "ephemerals_count",
+    "approximate_data_size",
+    "local_sessions",
+    "connection_request_count",
+    "connection_rejected",
+    "connection_revalidate_count",
+    "connection_token_deficit_count",
+    "connection_token_deficit_sum",
+    "readlatency_count",
+    "updatelatency_count",
+    "node_created_watch_count_count",
+    "node_created_watch_count_sum",
+    "node_deleted_watch_count_sum",
+    "node_changed_watch_count_count",
+    "node_changed_watch_count_sum",
+    "node_children_watch_count_sum",
+    "max_client_response_size",
+    "min_client_response_size",
+    "last_client_response_size",
+    "throttled_ops",
+    "stale_replies",
+    "digest_mismatches_count",
+];
+
 /// A metric as an exposition has it: its type, the names of its labels, its quantiles.
 type Families = BTreeMap<String, (String, BTreeSet<String>, BTreeSet<String>)>;
 
@@ -260,51 +289,33 @@ fn names_types_labels_quantiles_and_values_are_those_of_a_java_observer_of_3_9()
         .collect();
     assert_eq!(strangers, ["process_threads"]);
 
-    let values = (both.java.metrics(), both.outpost.metrics());
     let mut differences = Vec::new();
-    for name in [
-        "quorum_size",
-        "znode_count",
-        "watch_count",
-        "ephemerals_count",
-        "approximate_data_size",
-        "local_sessions",
-        "connection_request_count",
-        "connection_rejected",
-        "connection_revalidate_count",
-        "connection_token_deficit_count",
-        "connection_token_deficit_sum",
-        "readlatency_count",
-        "updatelatency_count",
-        "node_created_watch_count_count",
-        "node_created_watch_count_sum",
-        "node_deleted_watch_count_sum",
-        "node_changed_watch_count_count",
-        "node_changed_watch_count_sum",
-        "node_children_watch_count_sum",
-        "max_client_response_size",
-        "min_client_response_size",
-        "last_client_response_size",
-        "throttled_ops",
-        "stale_replies",
-        "digest_mismatches_count",
-    ] {
-        let (theirs, mine) = (values.0.get(name), values.1.get(name));
-        if theirs != mine {
+    wait::within(LIMIT, || {
+        differences = differing_values(&both.java.metrics(), &both.outpost.metrics());
+        differences.is_empty().then_some(())
+    });
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// Which values that the same traffic brings about are not those of the Java observer.
+fn differing_values(java: &Metrics, ours: &Metrics) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut compare = |name: &str, theirs: Option<f64>, mine: Option<f64>| {
+        if theirs.is_none() || theirs != mine {
             differences.push(format!("{name}: {theirs:?}, here {mine:?}"));
         }
+    };
+    for name in OF_THE_SAME_TRAFFIC {
+        compare(name, java.get(name), ours.get(name));
     }
     for name in ["read_per_namespace", "write_per_namespace"] {
         for part in ["count", "sum"] {
-            let theirs = values.0.get(&format!("{name}_{part}{{key=\"shared\",}}"));
-            let mine = values.1.get(&format!("{name}_{part}{{key=\"shared\"}}"));
-            assert!(theirs.is_some());
-            if theirs != mine {
-                differences.push(format!("{name}_{part}: {theirs:?}, here {mine:?}"));
-            }
+            let theirs = java.get(&format!("{name}_{part}{{key=\"shared\",}}"));
+            let mine = ours.get(&format!("{name}_{part}{{key=\"shared\"}}"));
+            compare(&format!("{name}_{part}"), theirs, mine);
         }
     }
-    assert!(differences.is_empty(), "{differences:#?}");
+    differences
 }
 
 /// A real Prometheus that scrapes every second.
@@ -398,11 +409,15 @@ fn a_real_prometheus_scrapes_what_dashboards_and_documented_rules_ask_for_and_re
         let up = prometheus.query("up == 1");
         (up.len() == targets).then_some(())
     };
+    // What it asks for, it asks for every second anew, and may once not be answered in time: nothing is held against a
+    // single scrape.
     wait::until("both targets to be up", LIMIT, || up(2));
-    let data = prometheus.ask("targets?state=active").expect("it answers");
-    for target in data["activeTargets"].as_array().expect("targets") {
-        assert_eq!(target["lastError"], "", "{target}");
-    }
+    wait::until("no error of a scrape", LIMIT, || {
+        let data = prometheus.ask("targets?state=active")?;
+        let targets = data["activeTargets"].as_array()?;
+        let well = targets.iter().all(|target| target["lastError"] == "");
+        well.then_some(())
+    });
     let ours = targets[0].to_string();
     let value = |expression: &str| {
         let values = prometheus.query(expression);
@@ -424,17 +439,20 @@ fn a_real_prometheus_scrapes_what_dashboards_and_documented_rules_ask_for_and_re
         wait::until(&format!("{expression} = {expected}"), LIMIT, seen);
     }
     // Counters under the other names, beside the rest under the same.
-    let total = prometheus.query("connection_request_count_total");
-    assert_eq!(total, [(targets[1].to_string(), 0.0)]);
-    assert_eq!(prometheus.query("quorum_size").len(), 2);
+    let at_the_newer = [(targets[1].to_string(), 0.0)];
+    wait::until("counters under their newer names", LIMIT, || {
+        let total = prometheus.query("connection_request_count_total");
+        (total == at_the_newer).then_some(())
+    });
+    wait::until("the same gauge of both", LIMIT, || {
+        (prometheus.query("quorum_size").len() == 2).then_some(())
+    });
 
     for name in OF_THE_DOCUMENTED_RULES.iter().chain(&OF_THE_DASHBOARD) {
-        assert!(value(name).is_some(), "nothing answers {name}");
+        wait::until(&format!("an answer to {name}"), LIMIT, || value(name));
     }
     // The documented rule for memory divides one by the other: with us both have the label that it names.
-    let filled = value("jvm_memory_bytes_used / jvm_memory_bytes_max{area=\"heap\"}");
-    assert!(
-        filled.is_some_and(|filled| filled > 0.0 && filled < 1.0),
-        "{filled:?}"
-    );
+    let rule = "jvm_memory_bytes_used / jvm_memory_bytes_max{area=\"heap\"}";
+    let filled = wait::until("an answer to the rule for memory", LIMIT, || value(rule));
+    assert!(filled > 0.0 && filled < 1.0, "{filled:?}");
 }
