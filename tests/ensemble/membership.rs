@@ -12,13 +12,15 @@ use outpost_tests::raw::RawClient;
 use outpost_tests::run_dir::RunDir;
 use outpost_tests::tree_dump::assert_same_tree;
 use outpost_tests::{
-    Ensemble, Observer, ObserverKind, ObserverSettings, Settings, four_letter, wait,
+    Ensemble, Observer, ObserverKind, ObserverSettings, Relay, Settings, four_letter, wait,
 };
 use outpost_wire::OpCode;
 use outpost_wire::proto::{CreateMode, ReconfigRequest};
 
 const SESSION_TIMEOUT_MS: i32 = 10_000;
 const LIMIT: Duration = Duration::from_secs(40);
+/// Later than a server that is near answers.
+const FAR: Duration = Duration::from_secs(10);
 const CONFIG: &str = "/zookeeper/config";
 
 /// A figure from the answer to `mntr`.
@@ -55,7 +57,11 @@ fn an_observer_attaches_to_a_followers_observer_master_where_that_is_configured(
     };
     let ensemble = Ensemble::with(settings);
     let kind = ObserverKind::from_env();
-    let observer = Observer::start(&ensemble, kind, &ObserverSettings::default());
+    // The leader is so far away that the follower answers first, however busy it is.
+    let relays = Relay::before_all(&ensemble);
+    relays.iter().for_each(|(_, relay)| relay.delay(FAR));
+    let settings = ObserverSettings::default().through(&relays);
+    let observer = Observer::start(&ensemble, kind, &settings);
     let leader = ensemble.wait_for_leader();
     let follower = 3 - leader;
     let address = observer.client_address();
