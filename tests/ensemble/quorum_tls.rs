@@ -168,7 +168,11 @@ fn an_observer_attaches_to_a_followers_observer_master(version: Version) {
         ..Settings::of(version).super_secret()
     };
     let stage = Stage::with(settings, Format::Pkcs12, ON_THIS_MACHINE);
-    let observer = start(&stage, &stage.observer(Format::Pkcs12));
+    // The leader would do too if the follower shook hands too slowly.
+    let relays = Relay::before_all(&stage.ensemble);
+    relays.iter().for_each(|(_, relay)| relay.cut());
+    let settings = stage.observer(Format::Pkcs12).through(&relays);
+    let observer = start(&stage, &settings);
     let follower = 3 - stage.ensemble.wait_for_leader();
     let address = stage.ensemble.server(follower).client_address();
     wait::until("the follower to count its observer", LIMIT, || {
@@ -349,7 +353,13 @@ fn a_renewed_certificate_is_shown_from_the_next_link_on_and_a_broken_one_changes
     let observer = start(&stage, &settings);
     let link_anew = || relays.iter().for_each(|(_, relay)| relay.flap());
 
-    fs::write(&store, b"half of a renew").expect("it can be written");
+    // In one step, so that it is looked at as this and not also as the empty file that it would be before.
+    let in_its_place = |write: &dyn Fn(&Path)| {
+        let new = store.with_extension("new");
+        write(&new);
+        fs::rename(&new, &store).expect("it can be renamed");
+    };
+    in_its_place(&|new| fs::write(new, b"half of a renew").expect("it can be written"));
     wait_for_log(
         &observer,
         "a changed store cannot be used, going on with what it held before",
@@ -367,11 +377,11 @@ fn a_renewed_certificate_is_shown_from_the_next_link_on_and_a_broken_one_changes
     };
     attached(2.0);
 
-    // As a tool does it that never shows half a file.
     let replace = |party: &Party| {
-        let new = store.with_extension("new");
-        fs::copy(party.key_store(Format::Pkcs12), &new).expect("it can be copied");
-        fs::rename(&new, &store).expect("it can be renamed");
+        let key_store = party.key_store(Format::Pkcs12);
+        in_its_place(&|new| {
+            fs::copy(&key_store, new).expect("it can be copied");
+        });
     };
     replace(&theirs);
     wait::until("the stranger's certificate to be loaded", LIMIT, || {
