@@ -15,8 +15,8 @@ use outpost_wire::proto::{
 };
 use outpost_wire::{Acl, ErrorCode, OpCode, SessionId, Zxid};
 
-/// Longer than any of these tests.
-const SESSION_TIMEOUT_MS: i32 = 10_000;
+use crate::region::{SESSION_TIMEOUT_MS, patient};
+
 /// Until something that must happen counts as not happening.
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -44,10 +44,10 @@ impl Stage {
     }
 
     fn new() -> Stage {
-        let ensemble = Ensemble::with(Settings {
+        let ensemble = Ensemble::with(patient(Settings {
             lines: vec!["localSessionsEnabled=true".to_owned()],
             ..Settings::default()
-        });
+        }));
         let (plain, kind) = (ObserverSettings::default(), ObserverKind::from_env());
         let upgrading = plain.clone().line("localSessionsUpgradingEnabled=true");
         let leader = ensemble.wait_for_leader();
@@ -197,6 +197,11 @@ fn a_local_session_becomes_global_with_its_first_ephemeral_and_can_then_move() {
         assert_eq!(known(&stage.upgrading, id), Known::Globally);
 
         let (session, last_zxid) = client.abandon();
+        // A leader tells observers before it has applied a transaction itself, and turns away who has seen more than it.
+        let seen = last_zxid.0.cast_unsigned();
+        wait::until("the voter to have seen as much", LIMIT, || {
+            four_letter::zxid(stage.voter).filter(|zxid| *zxid >= seen)
+        });
         let moved = RawClient::reopen(stage.voter, &session, last_zxid);
         let mut moved = moved.expect("another server takes a global session");
         moved.exists(&path, false).expect("it is there still");
