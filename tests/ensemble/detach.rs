@@ -21,7 +21,7 @@ use outpost_tests::{
 };
 use outpost_wire::proto::{AddWatchMode, CreateMode};
 
-use crate::region::{Region, SESSION_TIMEOUT_MS, patient};
+use crate::region::{IMPATIENT, Region, SESSION_TIMEOUT_MS, patient};
 
 /// The session timeout of those whose lease ends while the link is silent for longer.
 const SHORT_TIMEOUT_MS: i32 = 4_000;
@@ -181,7 +181,9 @@ fn settings(version: Version) -> Settings {
     Settings {
         version,
         sync_limit: 4,
-        lines: vec!["commitLogCount=50000".to_owned()],
+        lines: ["commitLogCount=50000", IMPATIENT]
+            .map(str::to_owned)
+            .to_vec(),
         ..Settings::default()
     }
 }

@@ -15,7 +15,7 @@ use outpost_tests::{
 use outpost_wire::OpCode;
 use outpost_wire::proto::{CreateMode, SetDataRequest, SetDataResponse, SyncRequest};
 
-use crate::region::{LIMIT, Region, SESSION_TIMEOUT_MS};
+use crate::region::{IMPATIENT, LIMIT, Region, SESSION_TIMEOUT_MS};
 use crate::workload;
 
 impl Region {
@@ -276,7 +276,11 @@ fn a_leader_that_dies_costs_no_client_its_session_and_with_outpost_no_connection
 
 #[test]
 fn a_link_that_falls_silent_is_given_up_and_found_again() {
-    let region = Region::start(Duration::from_secs(1));
+    let settings = Settings {
+        lines: vec![IMPATIENT.to_owned()],
+        ..Settings::default()
+    };
+    let region = Region::with(settings, Duration::from_secs(1));
     let mut client = region.local();
     let mut far = region.voter();
     client

@@ -368,14 +368,15 @@ fn a_renewed_certificate_is_shown_from_the_next_link_on_and_a_broken_one_changes
         (reloads(&observer, "loaded"), reloads(&observer, "failed")),
         (0.0, 1.0)
     );
-    link_anew();
-    let attached = |count: f64| {
+    let attachments = || observer.metrics().get("outpost_attachments_total");
+    let wait_for_one_more_than = |before: Option<f64>| {
         wait::until("the observer to attach again", LIMIT, || {
-            let attachments = observer.metrics().get("outpost_attachments_total");
-            (attachments >= Some(count) && observer.serves()).then_some(())
+            (attachments() > before && observer.serves()).then_some(())
         });
     };
-    attached(2.0);
+    let before = attachments();
+    link_anew();
+    wait_for_one_more_than(before);
 
     let replace = |party: &Party| {
         let key_store = party.key_store(Format::Pkcs12);
@@ -393,8 +394,9 @@ fn a_renewed_certificate_is_shown_from_the_next_link_on_and_a_broken_one_changes
     );
     link_anew();
     wait_for_log(&observer, "it does not accept our certificate");
+    let before = attachments();
     replace(&renewed);
-    attached(3.0);
+    wait_for_one_more_than(before);
     assert_eq!(
         (reloads(&observer, "loaded"), reloads(&observer, "failed")),
         (2.0, 1.0)

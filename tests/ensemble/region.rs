@@ -14,6 +14,9 @@ pub(crate) const SESSION_TIMEOUT_MS: i32 = 60_000;
 /// Until something that must happen counts as not happening.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
+/// Gives up a leader that falls silent as soon as Outpost does by default, for tests in which one does.
+pub(crate) const IMPATIENT: &str = "outpost.linkTimeout=1000";
+
 /// Servers that grant sessions of [`SESSION_TIMEOUT_MS`].
 pub(crate) fn patient(mut settings: Settings) -> Settings {
     let line = format!("maxSessionTimeout={SESSION_TIMEOUT_MS}");

@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::ensemble::{Ensemble, Ports, Version, java_server};
+use crate::ensemble::{Ensemble, Ports, Settings, Version, java_server};
 use crate::metrics::Metrics;
 use crate::ports::free_port;
 use crate::process::Process;
@@ -380,6 +380,15 @@ fn write_files(
     }
     for line in &settings.lines {
         let _ = writeln!(text, "{line}");
+    }
+    if !text.contains("outpost.linkTimeout") {
+        // As patient as a Java observer: a machine that stops for a second is to cost no link but where a test says so.
+        let Settings {
+            tick_time_ms,
+            sync_limit,
+            ..
+        } = ensemble.settings();
+        let _ = writeln!(text, "outpost.linkTimeout={}", tick_time_ms * sync_limit);
     }
     text.push_str(&ensemble.server_lines(|server| {
         let relayed = settings
