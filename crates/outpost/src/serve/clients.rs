@@ -178,6 +178,8 @@ impl Clients {
     /// as long as the guard.
     pub fn mode(&self, zxid: impl FnOnce() -> Zxid) -> Mode {
         match self.serving() {
+            // Until the apply thread has ended the hold.
+            Some(_) if self.is_hold_over(clock::now()) => Mode::Nobody,
             Some(attachment) => Mode::Everybody(attachment),
             None if self.read_only.serves(zxid) => Mode::ReadOnly,
             None => Mode::Nobody,
@@ -656,6 +658,25 @@ mod tests {
         let clients = clients();
         assert_eq!(clients.mode(|| Zxid::ZERO), Mode::Nobody);
         assert_eq!(mode(&clients), Mode::ReadOnly);
+    }
+
+    #[test]
+    fn p8_nobody_is_said_to_be_served_when_the_hold_is_over_however_late_the_apply_thread_is() {
+        let (clients, attachment) = (clients(), Attachment(1));
+        let attach = |held| {
+            clients.attached(Attached {
+                attachment,
+                at: clock::now(),
+                held,
+            });
+        };
+        attach(None);
+        clients.held(clock::now() + Duration::from_secs(3600));
+        assert_eq!(mode(&clients), Mode::Everybody(attachment));
+        clients.held(clock::now());
+        assert_eq!(mode(&clients), Mode::Nobody);
+        attach(Some(Duration::ZERO));
+        assert_eq!(mode(&clients), Mode::Everybody(attachment));
     }
 
     #[test]
