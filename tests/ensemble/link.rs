@@ -257,6 +257,10 @@ fn a_leader_that_dies_costs_no_client_its_session_and_with_outpost_no_connection
     let old = region.ensemble.wait_for_leader();
     region.ensemble.kill(old);
     if region.holds_clients() {
+        // A write that is handed to a link before its end is known would go with it.
+        wait::until("the observer to miss the leader", LIMIT, || {
+            (region.learner_master() != Some(old)).then_some(())
+        });
         client
             .exists("/leader", false)
             .expect("reads go on without a leader");
