@@ -42,8 +42,10 @@ impl Jaas {
 
     /// Changes the file.
     pub(crate) fn write(&self, text: &str) {
-        let file = self.dir.path().join("jaas.conf");
-        fs::write(file, text).expect("the run directory can be written");
+        // Whoever looks sees the old file or the new one, and never a part.
+        let [file, new] = ["jaas.conf", "jaas.conf.new"].map(|name| self.dir.path().join(name));
+        fs::write(&new, text).expect("the run directory can be written");
+        fs::rename(new, file).expect("both are in one directory");
     }
 
     /// The argument of a JVM that names the file.
@@ -439,11 +441,23 @@ fn a_new_password_counts_from_the_next_login_on_and_a_broken_file_changes_nothin
         logs_in(&observer, "bob-other").then_some(())
     });
     assert!(!logs_in(&observer, "bob-secret"));
+    let reloads = |outcome| {
+        let name = format!("outpost_sasl_reloads_total{{outcome=\"{outcome}\"}}");
+        observer.metrics().get(&name)
+    };
+    assert_eq!(
+        [reloads("loaded"), reloads("failed")],
+        [Some(1.0), Some(0.0)]
+    );
     jaas.write("Server { what is this");
     wait::until("a word of it in the log", LIMIT, || {
         let log = fs::read_to_string(observer.running().log()).unwrap_or_default();
         log.contains("a changed JAAS file cannot be used")
             .then_some(())
     });
+    assert_eq!(
+        [reloads("loaded"), reloads("failed")],
+        [Some(1.0), Some(1.0)]
+    );
     assert!(logs_in(&observer, "bob-other"));
 }

@@ -101,6 +101,7 @@ impl World {
             session_id_bytes: || fastrand::u64(..).to_be_bytes(),
             client_port: None,
             tls: outpost::tls::TlsInUse::default(),
+            jaas_reloads: Arc::default(),
             audit: None,
             secure_client_port: None,
         };

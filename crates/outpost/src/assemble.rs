@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::audit::Audit;
 use crate::config::{Config, SaslAuth, X509Auth};
 use crate::descriptors;
+use crate::jaas::JaasReloads;
 use crate::limits;
 use crate::liveness::Liveness;
 use crate::readiness::Readiness;
@@ -57,6 +58,8 @@ pub struct Surroundings {
     pub network: Arc<dyn Network>,
     /// Keys and certificates, of which the metrics tell.
     pub tls: TlsInUse,
+    /// Counts how often JAAS files were read again.
+    pub jaas_reloads: Arc<JaasReloads>,
     /// Who has changed what; `None` where that is not told.
     pub audit: Option<Arc<Audit>>,
     /// What session ids are made of.
@@ -110,7 +113,7 @@ pub fn assemble(
         surroundings.network,
     );
     let service = Arc::new(Service {
-        settings: serve_settings(config),
+        settings: serve_settings(config, &surroundings.jaas_reloads),
         session_id_bytes: surroundings.session_id_bytes,
         gate: gate(config),
         mirror,
@@ -123,6 +126,7 @@ pub fn assemble(
         stats,
         audit: surroundings.audit,
         tls: surroundings.tls,
+        jaas_reloads: surroundings.jaas_reloads,
         facts: Facts::new(
             config,
             surroundings.client_port,
@@ -208,7 +212,7 @@ fn link_settings(config: &Config, tree: TreeOptions) -> LinkSettings {
     }
 }
 
-fn serve_settings(config: &Config) -> ServeSettings {
+fn serve_settings(config: &Config, reloads: &Arc<JaasReloads>) -> ServeSettings {
     let clients = &config.clients;
     let per_address = clients.max_client_cnxns.map_or(0, |max| max as usize);
     ServeSettings {
@@ -231,7 +235,7 @@ fn serve_settings(config: &Config) -> ServeSettings {
                 .and_then(|digest| digest.super_digest.as_ref())
                 .map(|secret| secret.reveal().into()),
             ensemble: config.auth.ensemble.clone(),
-            sasl: sasl_rules(&config.auth.sasl),
+            sasl: sasl_rules(&config.auth.sasl, reloads),
             x509: config.auth.x509.as_ref().map(x509_rules),
             enforced: config.auth.enforced_schemes.clone(),
         },
@@ -243,9 +247,11 @@ pub(crate) fn serving_threads(config: &Config) -> usize {
     config.workers.get() + config.clients.doors.handshake_threads.get()
 }
 
-fn sasl_rules(sasl: &SaslAuth) -> SaslRules {
+fn sasl_rules(sasl: &SaslAuth, reloads: &Arc<JaasReloads>) -> SaslRules {
+    let users = sasl.users.clone();
+    let users = users.map(|users| Users::new(users, Arc::clone(reloads)));
     SaslRules {
-        users: sasl.users.clone().map(|users| Arc::new(Users::new(users))),
+        users: users.map(Arc::new),
         super_users: sasl.super_users.clone(),
         keeps_failed: sasl.keeps_failed,
     }

@@ -10,6 +10,7 @@ pub mod build_info;
 pub mod config;
 pub mod descriptors;
 pub mod fired;
+pub mod jaas;
 pub mod limits;
 pub mod liveness;
 pub mod logs;
@@ -40,6 +41,7 @@ use tokio_util::task::TaskTracker;
 pub use crate::assemble::{Parts, Surroundings, assemble};
 use crate::audit::{Audit, AuditFile, NoAuditFile};
 use crate::config::Config;
+use crate::jaas::JaasReloads;
 use crate::operators::Operators;
 use crate::serve::client::Cause;
 use crate::serve::{Reception, Service, session_ids};
@@ -109,9 +111,11 @@ impl Outpost {
         let tls = TlsInUse::load(&config.tls)?;
         let sockets = Sockets::bind(&config).await?;
         warn_of_descriptors(&config);
+        let jaas_reloads = Arc::new(JaasReloads::default());
         let surroundings = Surroundings {
-            network: upstream::network(&config, tls.quorum.clone()),
+            network: upstream::network(&config, tls.quorum.clone(), &jaas_reloads),
             tls,
+            jaas_reloads,
             audit,
             session_id_bytes: session_ids::system_bytes,
             client_port: sockets.client_address().map(|address| address.port()),

@@ -11,6 +11,7 @@ use outpost_forward::latencies::{Latencies, LatencySummary};
 use outpost_forward::status::LinkState;
 use outpost_mirror::QuotaUsage;
 
+use crate::jaas::JaasReloads;
 use crate::report::{Picture, java, process};
 use crate::tls::StoreReport;
 use crate::{build_info, logs};
@@ -774,6 +775,13 @@ pub static METRICS: &[Metric] = &[
         |p| Value::Set("store", expiries(p)),
     )
     .scraped_only(),
+    // SASL.
+    counter(
+        "outpost_sasl_reloads_total",
+        "reloads",
+        "Changed JAAS files that were read again, by whether they could be used.",
+        |p| Value::Set("outcome", jaas_reloads(p)),
+    ),
     // The process.
     gauge(
         "outpost_memory_allocated_bytes",
@@ -1001,6 +1009,12 @@ fn reloads(picture: &Picture<'_>) -> Vec<(String, i64)> {
     counts
         .map(|(outcome, count)| (outcome.to_owned(), count.cast_signed()))
         .to_vec()
+}
+
+fn jaas_reloads(picture: &Picture<'_>) -> Vec<(String, i64)> {
+    let JaasReloads { loaded, failed } = picture.jaas_reloads;
+    let counts = [("loaded", loaded), ("failed", failed)];
+    labelled(counts.map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed))))
 }
 
 fn expiries(picture: &Picture<'_>) -> Vec<(String, i64)> {

@@ -24,6 +24,7 @@ use outpost_wire::membership::Membership;
 use outpost_wire::{ServerId, SessionId, Zxid};
 
 use crate::config::MetricsStyle;
+use crate::jaas::JaasReloads;
 use crate::metrics::{self, Shown};
 use crate::readiness::{NotReady, Standing};
 use crate::serve::client::{Figures, Port};
@@ -247,6 +248,8 @@ pub struct Picture<'a> {
     pub style: MetricsStyle,
     /// Stores of keys and certificates.
     pub stores: Vec<StoreReport>,
+    /// How often JAAS files were read again.
+    pub jaas_reloads: &'a JaasReloads,
     /// What the system says.
     pub process: ProcessReport,
     /// What the allocator says.
@@ -458,6 +461,7 @@ impl<'a> Report<'a> {
             sizes: stats.response_sizes(),
             style: service.facts.metrics_style,
             stores: service.tls.reports(),
+            jaas_reloads: &service.jaas_reloads,
             process: process::process(),
             memory: process::memory(),
             holders: self.holders(),

@@ -132,12 +132,15 @@ mod tests {
         let passwords = users.map(|(user, password)| (user.to_owned(), Secret::new(password)));
         AuthRules {
             sasl: SaslRules {
-                users: Some(Arc::new(Users::new(SaslUsers {
-                    file: "/etc/jaas.conf".into(),
-                    section: "Server".to_owned(),
-                    passwords: passwords.into(),
-                    super_password: None,
-                }))),
+                users: Some(Arc::new(Users::new(
+                    SaslUsers {
+                        file: "/etc/jaas.conf".into(),
+                        section: "Server".to_owned(),
+                        passwords: passwords.into(),
+                        super_password: None,
+                    },
+                    Arc::default(),
+                ))),
                 super_users: vec!["root".into()],
                 keeps_failed: false,
             },

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::audit::Audit;
+use crate::jaas::JaasReloads;
 use crate::liveness::{Liveness, Stuck};
 use crate::readiness::Readiness;
 use crate::report::Facts;
@@ -80,6 +81,8 @@ pub struct Service {
     pub audit: Option<Arc<Audit>>,
     /// Keys and certificates in use.
     pub tls: TlsInUse,
+    /// How often JAAS files were read again.
+    pub jaas_reloads: Arc<JaasReloads>,
     /// What is told about this server.
     pub facts: Facts,
     /// Whether new clients are welcome.

@@ -1,22 +1,23 @@
 //! Who may log in with SASL, as the JAAS file has it now.
 //!
-//! The file is looked at as the stores of TLS are. One that cannot be used changes nothing but the log. Whoever has
+//! A file that cannot be used changes nothing but the log and a figure. Whoever has
 //! logged in stays: a password is asked for once.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use crate::config::{SaslUsers, Secret};
-use crate::tls::handle::{LOOK_EVERY, Seen, seen};
+use crate::jaas::{JaasReloads, Watched};
+use crate::tls::handle::LOOK_EVERY;
 
 /// Users and passwords.
 pub struct Users {
     source: SaslUsers,
     current: RwLock<Arc<BTreeMap<String, Secret>>>,
-    seen: Mutex<Option<Seen>>,
+    watched: Watched,
 }
 
 /// Hides the passwords.
@@ -27,13 +28,12 @@ impl fmt::Debug for Users {
 }
 
 impl Users {
-    /// Those that the configuration has found.
-    pub fn new(source: SaslUsers) -> Users {
+    /// Those that the configuration has found. Whatever becomes of a changed file is counted in `reloads`.
+    pub fn new(source: SaslUsers, reloads: Arc<JaasReloads>) -> Users {
         Users {
             current: RwLock::new(Arc::new(source.passwords.clone())),
             source,
-            // Whatever happened to the file since it was read shows at the first look.
-            seen: Mutex::new(None),
+            watched: Watched::new(reloads),
         }
     }
 
@@ -44,21 +44,17 @@ impl Users {
 
     /// Reads the file again if it has changed. Blocks while it reads.
     pub fn look(&self) {
-        let now = seen(&self.source.file);
-        let mut before = self.seen.lock();
-        if before.as_ref() == Some(&now) {
-            return;
-        }
-        *before = Some(now);
+        let read = || self.source.read_again();
+        let looked = self.watched.look(&self.source.file, &*self.current(), read);
         let file = self.source.file.display();
-        match self.source.read_again() {
-            Ok(passwords) if passwords == **self.current.read() => {}
-            Ok(passwords) => {
+        match looked {
+            None => {}
+            Some(Ok(passwords)) => {
                 let users = passwords.len();
                 tracing::info!(%file, users, "the users of the JAAS file have changed");
                 *self.current.write() = Arc::new(passwords);
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 tracing::error!(%file, %error, "a changed JAAS file cannot be used; the users stay as they were");
             }
         }

@@ -118,10 +118,10 @@ pub(super) fn shake_hands(
 }
 
 /// A directory for stores, gone when it is dropped.
-pub(super) struct Stores(PathBuf);
+pub(crate) struct Stores(PathBuf);
 
 impl Stores {
-    pub(super) fn new() -> Stores {
+    pub(crate) fn new() -> Stores {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("outpost-stores-{}-{count}", std::process::id());
@@ -131,7 +131,7 @@ impl Stores {
     }
 
     /// A file with this text, written in one go as a tool does that knows its trade.
-    pub(super) fn write(&self, name: &str, text: &str) -> Store {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Store {
         let (location, new) = (self.0.join(name), self.0.join("new"));
         std::fs::write(&new, text).unwrap();
         std::fs::rename(&new, &location).unwrap();

@@ -11,7 +11,7 @@
 //! what to do).
 
 #[cfg(test)]
-mod certified;
+pub(crate) mod certified;
 mod der;
 mod ec;
 pub mod explain;

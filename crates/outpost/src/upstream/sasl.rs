@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::config::QuorumLogin;
+use crate::jaas::{JaasReloads, Watched};
 use crate::sasl::{CHALLENGE_BYTES_MAX, Client, Distrusted, QUORUM};
-use crate::tls::handle::{Seen, seen};
 
 /// How long a master is left alone after its first refusal.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
@@ -169,8 +169,7 @@ async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Result<Packet, LoginE
 pub struct SaslNetwork {
     inner: Arc<dyn Network>,
     login: Mutex<Arc<QuorumLogin>>,
-    /// The JAAS file as it was when it was looked at last.
-    seen: Mutex<Option<Seen>>,
+    watched: Watched,
     refusals: Mutex<HashMap<(String, u16), Refusal>>,
 }
 
@@ -184,12 +183,16 @@ struct Refusal {
 }
 
 impl SaslNetwork {
-    /// Logs in with `login` wherever `inner` leads.
-    pub fn new(inner: Arc<dyn Network>, login: QuorumLogin) -> SaslNetwork {
+    /// Logs in with `login` wherever `inner` leads. Whatever becomes of a changed JAAS file is counted in `reloads`.
+    pub fn new(
+        inner: Arc<dyn Network>,
+        login: QuorumLogin,
+        reloads: Arc<JaasReloads>,
+    ) -> SaslNetwork {
         SaslNetwork {
             inner,
             login: Mutex::new(Arc::new(login)),
-            seen: Mutex::new(None),
+            watched: Watched::new(reloads),
             refusals: Mutex::new(HashMap::new()),
         }
     }
@@ -219,20 +222,15 @@ impl SaslNetwork {
     /// Reads the JAAS file again if it has changed; whoever has refused the old login may be asked at once then.
     fn look(&self) {
         let login = Arc::clone(&self.login.lock());
-        let now = seen(&login.file);
-        let mut before = self.seen.lock();
-        if before.as_ref() == Some(&now) {
-            return;
-        }
-        *before = Some(now);
-        match login.read_again() {
-            Ok(changed) if changed == *login => {}
-            Ok(changed) => {
+        let read = || login.read_again();
+        match self.watched.look(&login.file, &*login, read) {
+            None => {}
+            Some(Ok(changed)) => {
                 tracing::info!(place = %changed.place, user = changed.user, "the login at the ensemble has changed");
                 *self.login.lock() = Arc::new(changed);
                 self.refusals.lock().clear();
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 let file = login.file.display();
                 tracing::error!(%file, %error, "a changed JAAS file cannot be used; the login at the ensemble stays as it was");
             }
@@ -409,7 +407,11 @@ mod tests {
             password: "another",
             connections: Mutex::new(0),
         });
-        let network = SaslNetwork::new(Arc::clone(&inner) as Arc<_>, login("secret"));
+        let network = SaslNetwork::new(
+            Arc::clone(&inner) as Arc<_>,
+            login("secret"),
+            Arc::default(),
+        );
         for _ in 0..100 {
             assert!(network.connect("leader", 2888).await.is_err());
         }
@@ -424,7 +426,11 @@ mod tests {
             password: "secret",
             connections: Mutex::new(0),
         });
-        let network = SaslNetwork::new(Arc::clone(&inner) as Arc<_>, login("secret"));
+        let network = SaslNetwork::new(
+            Arc::clone(&inner) as Arc<_>,
+            login("secret"),
+            Arc::default(),
+        );
         network.note_refusal("leader", 2888);
         for refusal in network.refusals.lock().values_mut() {
             refusal.until = clock::now();
