@@ -185,7 +185,7 @@ fn admin_of(server: u64) -> u16 {
                 _ => "{}".to_owned(),
             };
             let answer = format!(
-                "HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2126 12:00:00 GMT\r\nConnection: close\r\n\r\n{body}"
+                "HTTP/1.1 200 OK\r\nDate: Sat, 23 Nov 2126 12:00:00 GMT\r\nConnection: close\r\n\r\n{body}"
             );
             let _ = connection.write_all(answer.as_bytes());
         }
