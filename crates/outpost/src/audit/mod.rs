@@ -84,6 +84,8 @@ pub struct Audit {
     on_their_way: DashMap<Origin, VecDeque<OnItsWay>>,
     /// What has come to an end in the present batch: told of when readers can see the tree again.
     ended: Mutex<Vec<End>>,
+    /// Held while lines of a batch are told, so that no other comes between them.
+    telling: Mutex<()>,
 }
 
 enum End {
@@ -154,6 +156,7 @@ impl Audit {
             told: AtomicU64::new(0),
             on_their_way: DashMap::new(),
             ended: Mutex::new(Vec::new()),
+            telling: Mutex::new(()),
         }
     }
 
@@ -193,9 +196,17 @@ impl Audit {
         self.on_their_way.iter().map(|line| line.len()).sum()
     }
 
-    /// A request was refused here.
-    pub(crate) fn refused(&self, who: &Who, asked: &Asked) {
-        self.tell_of(who, asked, &Answer::Failed);
+    /// A request was refused here. Its line stands behind those of all that its client has been answered before:
+    /// answers of a batch leave while its lines are not told yet.
+    pub(crate) fn refused(&self, who: Who, asked: Asked) {
+        let mut ended = self.ended.lock();
+        if !ended.is_empty() {
+            ended.push(End::Write(who, asked, Answer::Failed));
+            return;
+        }
+        drop(ended);
+        let _telling = self.telling.lock();
+        self.tell_of(&who, &asked, &Answer::Failed);
     }
 
     /// A request is about to be handed to the link: its answer may come before the next instruction is executed.
@@ -240,8 +251,15 @@ impl Audit {
 
     /// The batch is over, and nobody waits for the tree any longer.
     pub(crate) fn batch_done(&self) {
-        let ended = std::mem::take(&mut *self.ended.lock());
-        for end in ended {
+        let mut ended = self.ended.lock();
+        if ended.is_empty() {
+            return;
+        }
+        // Taken while nobody can find none left to wait for.
+        let _telling = self.telling.lock();
+        let batch = std::mem::take(&mut *ended);
+        drop(ended);
+        for end in batch {
             match end {
                 End::Write(who, asked, answer) => self.tell_of(&who, &asked, &answer),
                 End::Ephemerals(session, paths) => self.tell_of_ephemerals(session, &paths),
@@ -311,5 +329,53 @@ impl Audit {
             None => tracing::info!(target: TARGET, "{text}"),
         }
         self.told.fetch_add(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::certified::Stores;
+    use outpost_mirror::{DigestCheck, TxnResult};
+    use outpost_wire::{ErrorCode, Zxid};
+
+    #[test]
+    fn the_line_of_what_is_refused_stands_behind_those_of_what_was_answered_before() {
+        let dir = Stores::new();
+        let path = dir.write("audit.log", "").location;
+        let (audit, writing) = Audit::in_file(&path).unwrap();
+        let who = Who {
+            session: SessionId(7),
+            ids: Arc::from([]),
+            address: IpAddr::from([127, 0, 0, 1]),
+        };
+        let pending = Pending {
+            origin: Origin(1),
+            session: who.session,
+            cxid: Xid(1),
+            op: OpCode::SetData,
+        };
+        let written = Asked::SetData(Some("/written".into()));
+        audit.forwards(&pending, Attachment(1), who.clone(), written);
+        let applied = Applied {
+            zxid: Zxid(1),
+            kind: OpCode::SetData.code(),
+            error: ErrorCode::OK,
+            result: TxnResult::None,
+            digest: DigestCheck::NotSent,
+            diverged: None,
+        };
+        audit.answered(&pending, &applied);
+        // The client has its answer; the batch is not over.
+        audit.refused(who.clone(), Asked::SetData(Some("/refused".into())));
+        audit.batch_done();
+        audit.refused(who, Asked::SetData(Some("/refused-later".into())));
+        drop(writing);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let paths: Vec<&str> = text
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix("znode="))
+            .collect();
+        assert_eq!(paths, ["/written", "/refused", "/refused-later"]);
     }
 }

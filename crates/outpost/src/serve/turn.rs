@@ -554,7 +554,7 @@ impl Served<'_> {
         if let Some(audit) = &self.service.audit
             && let Some(asked) = op.and_then(|op| Asked::read(op, body))
         {
-            audit.refused(&self.who(state), &asked);
+            audit.refused(self.who(state), asked);
         }
     }
 
