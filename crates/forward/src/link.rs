@@ -590,11 +590,12 @@ impl LinkLife {
     /// applied: only then is the mirror's last zxid the one to continue from. Returns until when clients are held.
     async fn mourn(&mut self, lost: Lost) -> Option<Instant> {
         let status = &self.upward.shared.status;
-        status.set_state(LinkState::Seeking);
-        status.set_master(None);
         let clients = self.upward.answers.tally();
         let connected = clients.connected;
         let followed = status.note_loss(&lost, clients);
+        // Behind it: whoever sees that there is no link is also told how it was lost.
+        status.set_state(LinkState::Seeking);
+        status.set_master(None);
         match (&lost, followed) {
             (Lost::Stopped, _) => tracing::info!("detached from the ensemble"),
             (lost, Some(followed)) => tracing::warn!(reason = %lost, label = lost.label(),

@@ -185,7 +185,7 @@ impl LinkStatus {
 
     /// What the link is doing.
     pub fn state(&self) -> LinkState {
-        match self.state.load(Ordering::Relaxed) {
+        match self.state.load(Ordering::Acquire) {
             2 => LinkState::Attached,
             1 => LinkState::Synchronizing,
             _ => LinkState::Seeking,
@@ -369,7 +369,8 @@ impl LinkStatus {
     }
 
     pub(crate) fn set_state(&self, state: LinkState) {
-        self.state.store(state as u8, Ordering::Relaxed);
+        // Whoever sees it also sees what was settled before it, a loss above all.
+        self.state.store(state as u8, Ordering::Release);
         let now = clock::now();
         match state {
             LinkState::Attached => {

@@ -11,6 +11,7 @@ use super::html::{Html, put};
 use super::words;
 use crate::admin::history::Sample;
 use crate::report::{LinkReport, Report, java};
+use crate::serve::read_only::Mode;
 
 /// How things are, in a word and a sentence. Neither changes while nothing happens, so that they may be
 /// read out when they do.
@@ -23,8 +24,33 @@ pub(super) struct Condition {
     pub(super) sentence: String,
 }
 
-/// How things are.
-pub(super) fn condition(report: &Report<'_>, link: &LinkReport) -> Condition {
+/// The link and who is served, as both are at one moment.
+pub(super) struct Now {
+    link: LinkReport,
+    mode: Mode,
+    pub(super) condition: Condition,
+}
+
+impl Now {
+    pub(super) fn of(report: &Report<'_>) -> Now {
+        // In this order: the other way round, a first attachment in between would look like a lost link.
+        let (mode, link) = (report.mode(), report.link());
+        let condition = condition(mode, &link);
+        Now {
+            link,
+            mode,
+            condition,
+        }
+    }
+
+    /// Whether clients are served although the link is lost.
+    fn is_holding(&self) -> bool {
+        self.link.state != LinkState::Attached && matches!(self.mode, Mode::Everybody(_))
+    }
+}
+
+/// How things are. Whoever is served while the link is not attached is held, from the first moment on.
+fn condition(mode: Mode, link: &LinkReport) -> Condition {
     let say = |tone, word, sentence: &str| Condition {
         tone,
         word,
@@ -32,12 +58,12 @@ pub(super) fn condition(report: &Report<'_>, link: &LinkReport) -> Condition {
     };
     match link.state {
         LinkState::Attached => say("good", "Attached", &attached(link)),
-        _ if report.is_holding() => say(
+        _ if matches!(mode, Mode::Everybody(_)) => say(
             "fair",
             "Holding",
             "The link is lost. Clients are held: they read, and what they write waits.",
         ),
-        _ if report.is_read_only() => say(
+        _ if mode == Mode::ReadOnly => say(
             "fair",
             "Read-only",
             "The link is lost for longer than the hold. Clients that can do with it are served read-only.",
@@ -72,9 +98,8 @@ fn attached(link: &LinkReport) -> String {
 }
 
 /// The section about the present.
-pub(super) fn present(html: &mut Html, report: &Report<'_>, samples: &[Sample]) {
-    let link = report.link();
-    let condition = condition(report, &link);
+pub(super) fn present(html: &mut Html, report: &Report<'_>, now: &Now, samples: &[Sample]) {
+    let condition = &now.condition;
     put!(
         html,
         "<section id=\"link\" class=\"link {}\" aria-labelledby=\"link-h\"><h2 id=\"link-h\">Link to the ensemble</h2>\n\
@@ -85,7 +110,7 @@ pub(super) fn present(html: &mut Html, report: &Report<'_>, samples: &[Sample]) 
     );
     put!(html, "<p class=\"ready\">{}</p>\n", readiness(report));
     put!(html, "<dl class=\"facts\">\n");
-    for (name, value, more) in facts(report, &link) {
+    for (name, value, more) in facts(report, now) {
         put!(
             html,
             "<div><dt>{}</dt><dd>{} <small>{}</small></dd></div>\n",
@@ -109,7 +134,8 @@ fn readiness(report: &Report<'_>) -> String {
 /// Name, value, and what is worth a smaller print.
 type Fact = (&'static str, String, String);
 
-fn facts(report: &Report<'_>, link: &LinkReport) -> Vec<Fact> {
+fn facts(report: &Report<'_>, now: &Now) -> Vec<Fact> {
+    let link = &now.link;
     let mut facts: Vec<Fact> = Vec::new();
     if let Some(master) = &link.master {
         let address = Endpoint::new(master.host.clone(), master.port).to_string();
@@ -118,7 +144,7 @@ fn facts(report: &Report<'_>, link: &LinkReport) -> Vec<Fact> {
     }
     if let Some(detached) = link.detached_for {
         let hold = report.facts().hold;
-        let more = match report.is_holding() {
+        let more = match now.is_holding() {
             true => format!("of {} that clients are held", words::duration(hold)),
             false => String::new(),
         };
@@ -301,8 +327,8 @@ fn closed(report: &LossReport) -> String {
 }
 
 /// The section about those around this server.
-pub(super) fn ensemble(html: &mut Html, report: &Report<'_>) {
-    let (membership, link) = (report.membership(), report.link());
+pub(super) fn ensemble(html: &mut Html, report: &Report<'_>, now: &Now) {
+    let (membership, link) = (report.membership(), &now.link);
     put!(
         html,
         "<section id=\"ensemble\" aria-labelledby=\"ensemble-h\"><h2 id=\"ensemble-h\">Ensemble</h2>\n\
@@ -341,4 +367,41 @@ pub(super) fn ensemble(html: &mut Html, report: &Report<'_>) {
         "</tbody></table></div>\n<h3>Downstream learners</h3>\n\
          <p>None: Outpost does not serve other observers yet.</p></section>\n"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use outpost_forward::Attachment;
+    use outpost_wire::Zxid;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_served_without_a_link_is_held_from_the_first_moment_to_the_last() {
+        let everybody = Mode::Everybody(Attachment(1));
+        for (state, mode, word) in [
+            // The apply thread has not come to UPTODATE.
+            (LinkState::Attached, Mode::Nobody, "Attached"),
+            (LinkState::Attached, everybody, "Attached"),
+            // The apply thread has not heard of the loss, which ends or holds its clients.
+            (LinkState::Seeking, everybody, "Holding"),
+            (LinkState::Synchronizing, everybody, "Holding"),
+            (LinkState::Seeking, Mode::ReadOnly, "Read-only"),
+            (LinkState::Seeking, Mode::Nobody, "Detached"),
+            (LinkState::Synchronizing, Mode::Nobody, "Synchronizing"),
+        ] {
+            let link = LinkReport {
+                state,
+                arriving: None,
+                master: None,
+                leader_zxid: Zxid::ZERO,
+                lag_zxids: 0,
+                lag: Duration::ZERO,
+                round_trip: None,
+                detached_for: None,
+                last_loss: None,
+            };
+            assert_eq!(condition(mode, &link).word, word, "{state:?}, {mode:?}");
+        }
+    }
 }

@@ -70,22 +70,23 @@ pub(super) fn page(service: &Service, history: &History, command_url: &str) -> A
 
 fn whole(service: &Service, history: &History, command_url: &str) -> Html {
     let report = Report::of(service);
+    // Looked at once: the title says what the page says.
+    let now = link::Now::of(&report);
     let mut html = Html::default();
-    head(&mut html, &report, command_url);
+    head(&mut html, &report, now.condition.word, command_url);
     put!(html, "<main id=\"main\">\n");
-    link::present(&mut html, &report, &history.samples(service));
+    link::present(&mut html, &report, &now, &history.samples(service));
     clients::figures(&mut html, &report);
     clients::talkers(&mut html, service, history);
     link::losses(&mut html, &report);
-    link::ensemble(&mut html, &report);
+    link::ensemble(&mut html, &report, &now);
     settings::settings(&mut html, &report);
     put!(html, "</main>\n");
     foot(&mut html, &report);
     html
 }
 
-fn head(html: &mut Html, report: &Report<'_>, command_url: &str) {
-    let word = link::condition(report, &report.link()).word;
+fn head(html: &mut Html, report: &Report<'_>, word: &str, command_url: &str) {
     let id = report.facts().server_id;
     put!(
         html,
