@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used)]
 
 use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,11 @@ impl Started {
     fn next(&mut self) -> String {
         while self.heard.is_empty() {
             let mut message = [0; 4096];
-            let length = self.systemd.recv(&mut message).expect("something is said");
+            let length = match self.systemd.recv(&mut message) {
+                // A process that was stopped and goes on: a socket with a timeout does not wait on by itself.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                received => received.expect("something is said"),
+            };
             let text = std::str::from_utf8(&message[..length]).expect("text");
             self.heard.extend(text.lines().map(str::to_owned));
         }

@@ -1,6 +1,6 @@
 //! File descriptors: raised at the start, and some of them kept from clients.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::server::Server;
@@ -20,12 +20,8 @@ fn metric(server: &Server, name: &str) -> f64 {
 fn p6_a_crowd_of_connections_leaves_descriptors_for_operators_and_the_link() {
     const DESCRIPTORS: u32 = 300;
     const CROWD: usize = 250;
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let address = free.local_addr().expect("an address");
-    drop(free);
-    let port = address.port();
-    let lines = format!("clientPort={port}\nmaxClientCnxns=0\nnio.sessionlessCnxnTimeout=60000\n");
-    let server = Server::start_with_descriptors("descriptors", &lines, DESCRIPTORS);
+    let lines = "maxClientCnxns=0\nnio.sessionlessCnxnTimeout=600000\n";
+    let server = Server::start_with_descriptors("descriptors", lines, DESCRIPTORS);
     assert_eq!(metric(&server, "process_max_fds "), f64::from(DESCRIPTORS));
     let most = metric(&server, "outpost_connections_max ");
     assert_eq!(
@@ -34,7 +30,7 @@ fn p6_a_crowd_of_connections_leaves_descriptors_for_operators_and_the_link() {
         "at least half are for clients"
     );
     let _crowd: Vec<TcpStream> = (0..CROWD)
-        .map(|_| TcpStream::connect(address).expect("the system accepts it"))
+        .map(|_| TcpStream::connect(server.clients).expect("the system accepts it"))
         .collect();
     let begun = Instant::now();
     let refused = || {

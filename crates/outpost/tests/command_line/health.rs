@@ -1,8 +1,10 @@
 //! `outpost health`, asked by whatever watches a container.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::JoinHandle;
+
+use tokio::net::TcpSocket;
 
 use crate::{outpost, run, text};
 
@@ -80,7 +82,11 @@ fn nobody_there_and_nobody_who_answers_in_time_are_no_health() {
     let silent = run(&["health", &url, "--timeout", "1"]);
     assert_eq!(silent.status.code(), Some(1));
     assert!(text(&silent.stderr).contains("did not come in time"));
-    drop(listener);
+    // Bound, so that nobody else comes to listen there, and not listening.
+    let kept = TcpSocket::new_v4().expect("a socket");
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    kept.bind(any).expect("bound");
+    let url = format!("http://{}", kept.local_addr().expect("bound"));
     let nobody = run(&["health", &url]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(text(&nobody.stderr).starts_with("outpost: no answer from 127.0.0.1:"));

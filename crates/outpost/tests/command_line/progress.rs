@@ -49,7 +49,10 @@ fn watch_a_snapshot(name: &str, variables: &[(&str, &str)]) -> (String, Vec<Stri
     let file = zoo_cfg(name, master.port);
     let arguments = ["run", file.to_str().expect("a path"), "--id", "9"];
     let mut observer = AtTerminal::start(&arguments, variables, Attached::ErrorOnly);
-    let drawn = observer.until("the bar", |drawn| drawn.contains(BAR));
+    let drawn = observer.until("the bar and where it listens", |drawn| {
+        // The line behind that of the admin port.
+        drawn.contains(BAR) && drawn.contains("listening for Prometheus")
+    });
     // Lines of the log while the bar is there.
     let log = lines_left(&drawn);
     for n in 1..=5 {
@@ -154,10 +157,11 @@ fn in_a_pipe_there_is_neither_bar_nor_colour_and_the_metrics_tell_how_far_the_sn
             .expect("a number")
     };
     // What was sent comes, sooner or later; what was not sent does not.
-    while metric("outpost_snapshot_znodes") < (ZNODES / 4) as f64 {
+    let sent = (ZNODES / 4 + 1) as f64;
+    while metric("outpost_snapshot_znodes") < sent {
         std::thread::yield_now();
     }
-    assert_eq!(metric("outpost_snapshot_znodes"), (ZNODES / 4 + 1) as f64);
+    assert_eq!(metric("outpost_snapshot_znodes"), sent);
     assert!(metric("outpost_snapshot_bytes") > (ZNODES / 4 * 176) as f64);
     assert_eq!(metric("outpost_snapshot_expected_bytes"), 0.0);
     assert!(metric("outpost_snapshot_seconds") > 0.0);

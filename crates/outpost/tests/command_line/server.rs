@@ -20,6 +20,7 @@ pub(crate) struct Server {
     /// One line is read ahead and no more; `None` once the pipe is closed.
     lines: Option<Receiver<String>>,
     dir: PathBuf,
+    pub(crate) clients: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
 
@@ -81,16 +82,22 @@ impl Server {
             let all = log.lines().map_while(Result::ok);
             all.map(|line| read.send(line)).find(Result::is_err)
         });
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Server {
             child,
             lines: Some(lines),
             dir,
-            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            clients: unknown,
+            admin: unknown,
         };
-        let said =
-            server.until(|line| text_of(line, "message").starts_with("listening for operators"));
-        server.admin = text_of(&said, "address").parse().expect("an address");
+        server.clients = server.address_of("listening for clients");
+        server.admin = server.address_of("listening for operators");
         server
+    }
+
+    fn address_of(&self, port: &str) -> SocketAddr {
+        let said = self.until(|line| text_of(line, "message").starts_with(port));
+        text_of(&said, "address").parse().expect("an address")
     }
 
     /// Reads its log up to a line.

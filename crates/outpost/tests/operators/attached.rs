@@ -210,6 +210,8 @@ async fn words_admin_commands_and_metrics_tell_the_same() {
             "bytes",
             "lag",
             "age",
+            "round_trip",
+            "memory",
             "connections",
             "sent",
             "received",

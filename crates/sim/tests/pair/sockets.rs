@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use outpost_forward::event::Event;
 use outpost_forward::learner::{Forwarded, Learner, Settings};
 use outpost_mirror::{Tree, TreeOptions, Watches};
-use outpost_sim::{EnsembleServer, LeaderSettings, ServerOptions};
+use outpost_sim::{EnsembleServer, ServerOptions};
 use outpost_wire::proto::CreateRequest;
 use outpost_wire::quorum::ForwardedRequest;
 use outpost_wire::txn::TxnEntry;
@@ -150,10 +150,6 @@ async fn an_observer_attaches_over_a_socket_and_writes() {
 #[tokio::test]
 async fn only_the_leader_listens_and_an_election_cuts_its_learners() {
     let options = ServerOptions {
-        leader: LeaderSettings {
-            tick_ms: 100,
-            ..LeaderSettings::default()
-        },
         election: Duration::from_millis(1),
         ..ServerOptions::default()
     };
