@@ -49,7 +49,10 @@ impl Audited {
         let dir = RunDir::new("audit");
         let file = dir.path().join("audit.log");
         let start = |kind, line: String| {
-            let mut settings = ObserverSettings::default().line("audit.enable=true");
+            let mut settings = ObserverSettings::default()
+                .line("audit.enable=true")
+                // No link is lost to a voter that is stopped for a moment.
+                .line("outpost.linkTimeout=5000");
             settings.environment = environment(kind, dir.path());
             Observer::start(&ensemble, kind, &settings.line(line))
         };
@@ -87,10 +90,19 @@ impl Audited {
 
     /// The lines of everything that `act` has clients do, in no order.
     fn lines_of(&self, side: (ObserverKind, &Observer, &str), act: impl FnOnce()) -> String {
-        static MARKS: AtomicU32 = AtomicU32::new(0);
         let (kind, observer, root) = side;
         let before = self.lines(kind).len();
         act();
+        let lines = self.lines_so_far(kind, observer);
+        let lines = lines[before..].iter();
+        let mut lines: Vec<String> = lines.map(|line| line.common(root)).collect();
+        lines.sort();
+        lines.join("\n")
+    }
+
+    /// All lines of what was committed before now: those up to a mark, which is left out.
+    fn lines_so_far(&self, kind: ObserverKind, observer: &Observer) -> Vec<Line> {
+        static MARKS: AtomicU32 = AtomicU32::new(0);
         let mark = format!("/mark-{}", MARKS.fetch_add(1, Ordering::Relaxed));
         let mut client = RawClient::connect(observer.client_address(), 10_000);
         client
@@ -98,11 +110,9 @@ impl Audited {
             .expect("a new path");
         client.close().expect("the end of a session");
         let is_mark = |line: &Line| line.get("znode") == mark;
-        let lines = self.lines_up_to(kind, is_mark);
-        let lines = lines[before..].iter().filter(|line| !is_mark(line));
-        let mut lines: Vec<String> = lines.map(|line| line.common(root)).collect();
-        lines.sort();
-        lines.join("\n")
+        let mut lines = self.lines_up_to(kind, is_mark);
+        lines.retain(|line| !is_mark(line));
+        lines
     }
 
     /// All lines, once there is one that is the last.
@@ -399,10 +409,7 @@ fn every_write_is_told_of_in_the_line_of_a_java_observer() {
     let audited = Audited::start();
     let [java, outpost] = audited.sides().map(|(kind, observer, root)| {
         let session = everything(observer, root);
-        let ended = format!("{root}/twice");
-        let lines = audited.lines_up_to(kind, |line| {
-            line.get("operation").starts_with("ephemeral") && line.get("znode") == ended
-        });
+        let lines = audited.lines_so_far(kind, observer);
         // Which ephemeral goes first is nobody's to say.
         let mut lines = of_session(&lines, &session, root);
         let first = lines

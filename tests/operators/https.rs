@@ -18,7 +18,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::pair::{Pair, Side};
+use crate::pair::{Pair, SESSION_MS, Side};
 use crate::{http, snapshot};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -238,7 +238,7 @@ fn who_may_have_a_snapshot_may_be_said_by_a_certificate_as_at_a_java_observer() 
         ..Settings::default()
     };
     let pair = Pair::of(settings, &lines);
-    let mut client = RawClient::connect(pair.outpost.observer.client_address(), 10_000);
+    let mut client = RawClient::connect(pair.outpost.observer.client_address(), SESSION_MS);
     client.authenticate("super:secret");
     let operators = snapshot::acl("x509", "CN=operator", Perms::ALL);
     snapshot::set_root_acl(&mut client, vec![operators]);

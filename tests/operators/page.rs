@@ -14,7 +14,12 @@ const HOLD: Duration = Duration::from_secs(25);
 
 #[test]
 fn a_browser_shows_how_things_are_with_and_without_javascript_and_hides_nothing_from_anybody() {
-    let ensemble = Ensemble::with(Settings::default().super_secret());
+    let settings = Settings {
+        // What ends the client is the end of the hold, not that of its lease.
+        lines: vec!["maxSessionTimeout=60000".to_owned()],
+        ..Settings::default()
+    };
+    let ensemble = Ensemble::with(settings.super_secret());
     let relays = Relay::before_all(&ensemble);
     let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let settings = ObserverSettings::default()
@@ -25,7 +30,7 @@ fn a_browser_shows_how_things_are_with_and_without_javascript_and_hides_nothing_
         .line(format!("admin.serverPort={}", admin.port()))
         .through(&relays);
     let mut observer = Observer::start(&ensemble, ObserverKind::Outpost, &settings);
-    let mut client = RawClient::connect(observer.client_address(), 40_000);
+    let mut client = RawClient::connect(observer.client_address(), 60_000);
     client.exists("/", true).expect("the root is there");
     let stays = std::thread::spawn(move || stay(client));
 

@@ -11,6 +11,8 @@ use outpost_wire::proto::CreateMode;
 use std::time::Duration;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// Longer than any test here takes.
+pub(crate) const SESSION_MS: i32 = 600_000;
 
 /// One of the two.
 pub(crate) struct Side {
@@ -43,6 +45,7 @@ impl Pair {
 
     /// The same in another ensemble.
     pub(crate) fn of(settings: Settings, lines: &[&str]) -> Pair {
+        let settings = at_rest(settings);
         let ensemble = Ensemble::with(settings.super_secret());
         let java = observer(&ensemble, ObserverKind::Java, lines);
         let outpost = observer(&ensemble, ObserverKind::Outpost, lines);
@@ -51,7 +54,7 @@ impl Pair {
         let outpost = with_clients(outpost, "/outpost");
         let leader = ensemble.wait_for_leader();
         let leader = ensemble.server(leader).client_address();
-        let mut writer = RawClient::connect(leader, 10_000);
+        let mut writer = RawClient::connect(leader, SESSION_MS);
         // So many that every server has kept a digest or two.
         for number in 0..300 {
             let path = format!("/outpost/n{number}");
@@ -82,6 +85,18 @@ impl Pair {
     }
 }
 
+/// Nothing happens to clients that say nothing, however long it takes to compare what is told of them.
+fn at_rest(mut settings: Settings) -> Settings {
+    let lines = [
+        format!("maxSessionTimeout={SESSION_MS}"),
+        format!("nio.sessionlessCnxnTimeout={SESSION_MS}"),
+        // No link is lost but one whose other end is gone, however busy the machine.
+        "outpost.linkTimeout=5000".to_owned(),
+    ];
+    settings.lines.extend(lines);
+    settings
+}
+
 fn observer(ensemble: &Ensemble, kind: ObserverKind, lines: &[&str]) -> (Observer, SocketAddr) {
     let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut settings = ObserverSettings::default()
@@ -97,7 +112,7 @@ fn observer(ensemble: &Ensemble, kind: ObserverKind, lines: &[&str]) -> (Observe
 /// read, and a connection that never asks for a session.
 fn with_clients((observer, admin): (Observer, SocketAddr), root: &str) -> Side {
     let address = observer.client_address();
-    let mut first = RawClient::connect(address, 10_000);
+    let mut first = RawClient::connect(address, SESSION_MS);
     first
         .create(root, b"data", CreateMode::Persistent)
         .expect("a new path");
@@ -110,7 +125,7 @@ fn with_clients((observer, admin): (Observer, SocketAddr), root: &str) -> Side {
         .get_children(root.as_bytes(), true)
         .expect("it is there");
     first.exists("/", true).expect("it is there");
-    let mut second = RawClient::connect(address, 8_000);
+    let mut second = RawClient::connect(address, SESSION_MS / 2);
     second
         .exists("/nowhere", true)
         .expect_err("it is not there");

@@ -66,6 +66,11 @@ fn without_a_leader_words_and_commands_answer_as_a_java_observers() {
             let answer = four_letter::ask(side.observer.client_address(), "srvr").ok()?;
             answer.starts_with(NOT_SERVING).then_some(())
         });
+        // A Java observer closes all connections, those of words too, before its admin server is told.
+        wait::until("its admin server to see it", LIMIT, || {
+            let answer = http::get(side.admin, "/commands/srvr", &[]);
+            answer.text().contains(NOT_SERVING).then_some(())
+        });
     }
     let told = [&pair.java, &pair.outpost].map(|side| {
         let mut told = String::new();
