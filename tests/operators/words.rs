@@ -117,6 +117,8 @@ fn form_of(text: &str, is_set: bool) -> String {
     let mut lines: Vec<String> = lines.collect();
     if is_set {
         lines.sort();
+        // Into how many such moments the clients' timeouts are rounded up is chance.
+        lines.dedup_by(|one, next| one == next && one.contains(" expire at "));
     }
     let end = if text.ends_with('\n') { "$" } else { "" };
     lines.join("\n") + end
