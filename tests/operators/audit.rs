@@ -49,10 +49,7 @@ impl Audited {
         let dir = RunDir::new("audit");
         let file = dir.path().join("audit.log");
         let start = |kind, line: String| {
-            let mut settings = ObserverSettings::default()
-                .line("audit.enable=true")
-                // No link is lost to a voter that is stopped for a moment.
-                .line("outpost.linkTimeout=5000");
+            let mut settings = ObserverSettings::default().line("audit.enable=true");
             settings.environment = environment(kind, dir.path());
             Observer::start(&ensemble, kind, &settings.line(line))
         };

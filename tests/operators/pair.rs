@@ -90,8 +90,6 @@ fn at_rest(mut settings: Settings) -> Settings {
     let lines = [
         format!("maxSessionTimeout={SESSION_MS}"),
         format!("nio.sessionlessCnxnTimeout={SESSION_MS}"),
-        // No link is lost but one whose other end is gone, however busy the machine.
-        "outpost.linkTimeout=5000".to_owned(),
     ];
     settings.lines.extend(lines);
     settings

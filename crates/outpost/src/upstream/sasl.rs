@@ -412,6 +412,11 @@ mod tests {
             login("secret"),
             Arc::default(),
         );
+        assert!(network.connect("leader", 2888).await.is_err());
+        for refusal in network.refusals.lock().values_mut() {
+            // However long the rest takes.
+            refusal.until += Duration::from_secs(600);
+        }
         for _ in 0..100 {
             assert!(network.connect("leader", 2888).await.is_err());
         }
