@@ -308,7 +308,8 @@ fn read_create_start<'a>(reader: &mut Reader<'a>) -> Result<CreateStart<'a>, Dec
 }
 
 /// Tells the three forms apart by what is left: nothing, a digest alone, or a list of paths and
-/// perhaps a digest. A list of twelve bytes would start with count 1, a digest starts with version 2.
+/// perhaps a digest. A digest starts with version 2, and a list of two paths, none of which is empty, is longer than a
+/// digest.
 fn read_close_session<'a>(reader: &mut Reader<'a>) -> Result<Option<Vec<&'a BStr>>, DecodeError> {
     let rest = reader.rest();
     if rest.is_empty() || (rest.len() == DIGEST_BYTES && rest.starts_with(&[0, 0, 0, 2])) {

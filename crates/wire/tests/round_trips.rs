@@ -402,7 +402,10 @@ proptest! {
         let mut txns = vec![(OpCode::Multi, Txn::Multi(subs.collect()))];
         txns.push((OpCode::CreateSession, Txn::CreateSession { timeout_ms: p.ints[2] }));
         txns.push((OpCode::CloseSession, Txn::CloseSession { paths: None }));
-        txns.push((OpCode::CloseSession, Txn::CloseSession { paths: Some(p.names()) }));
+        // No path is empty: two that were would be read as a digest.
+        let paths: Vec<Vec<u8>> = p.names.iter().map(|name| [b"/", name.as_slice()].concat()).collect();
+        let paths = paths.iter().map(BStr::new).collect();
+        txns.push((OpCode::CloseSession, Txn::CloseSession { paths: Some(paths) }));
         txns.extend(singles);
         for (op, txn) in txns {
             let entry = TxnEntry { header: p.header(op), txn, digest };
