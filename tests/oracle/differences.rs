@@ -141,78 +141,32 @@ const MEANT: &[Difference] = &[
         ],
         sometimes: false,
     },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &["0: CloseSession 2: #1 "],
-        outpost: &[],
-        sometimes: true,
-    },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &[],
-        outpost: &["0: CloseSession 2: #1 "],
-        sometimes: true,
-    },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &["0: CloseSession 2: #1 ", "0: Ping -2: z "],
-        outpost: &[],
-        sometimes: true,
-    },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &[],
-        outpost: &["0: CloseSession 2: #1 ", "0: Ping -2: z "],
-        sometimes: true,
-    },
+    behind_close(&["0: CloseSession 2: #1 "], &[]),
+    behind_close(&[], &["0: CloseSession 2: #1 "]),
+    behind_close(&["0: CloseSession 2: #1 ", "0: Ping -2: z "], &[]),
+    behind_close(&[], &["0: CloseSession 2: #1 ", "0: Ping -2: z "]),
     // A local session ends without a transaction.
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &["0: CloseSession 2: z "],
-        outpost: &[],
-        sometimes: true,
-    },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &[],
-        outpost: &["0: CloseSession 2: z "],
-        sometimes: true,
-    },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &["0: CloseSession 2: z ", "0: Ping -2: z "],
-        outpost: &[],
-        sometimes: true,
-    },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &[],
-        outpost: &["0: CloseSession 2: z ", "0: Ping -2: z "],
-        sometimes: true,
-    },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &["0: Ping -2: z "],
-        outpost: &[],
-        sometimes: true,
-    },
-    Difference {
-        name: "What comes behind closeSession may be answered or not",
-        script: "a_session_is_closed_once_however_often_it_is_asked_for",
-        java: &[],
-        outpost: &["0: Ping -2: z "],
-        sometimes: true,
-    },
+    behind_close(&["0: CloseSession 2: z "], &[]),
+    behind_close(&[], &["0: CloseSession 2: z "]),
+    behind_close(&["0: CloseSession 2: z ", "0: Ping -2: z "], &[]),
+    behind_close(&[], &["0: CloseSession 2: z ", "0: Ping -2: z "]),
+    behind_close(&["0: Ping -2: z "], &[]),
+    behind_close(&[], &["0: Ping -2: z "]),
 ];
+
+/// What one of them still answers behind a `closeSession`, and the other does not: a race at both.
+const fn behind_close(
+    java: &'static [&'static str],
+    outpost: &'static [&'static str],
+) -> Difference {
+    Difference {
+        name: "What comes behind closeSession may be answered or not",
+        script: "a_session_is_closed_once_however_often_it_is_asked_for",
+        java,
+        outpost,
+        sometimes: true,
+    }
+}
 
 /// Those of one script.
 pub(crate) fn of(script: &str) -> Vec<&'static Difference> {
