@@ -59,6 +59,9 @@ pub struct ObserverSettings {
     pub environment: Vec<(String, String)>,
     /// A file that is `/etc/hosts` to Outpost alone.
     pub hosts: Option<PathBuf>,
+    /// Outpost gives up a silent link when it does by default, as for an operator; else it is as patient as a Java
+    /// observer, unless a line says otherwise.
+    pub default_patience: bool,
 }
 
 impl ObserverSettings {
@@ -381,8 +384,8 @@ fn write_files(
     for line in &settings.lines {
         let _ = writeln!(text, "{line}");
     }
-    if !text.contains("outpost.linkTimeout") {
-        // As patient as a Java observer: a machine that stops for a second is to cost no link but where a test says so.
+    if !settings.default_patience && !text.contains("outpost.linkTimeout") {
+        // A machine that stops for a second is to cost no link but where a test says so.
         let Settings {
             tick_time_ms,
             sync_limit,

@@ -26,10 +26,13 @@ pub(crate) fn ensemble_with_tree(settings: Settings, znodes: usize) -> Ensemble 
     ensemble
 }
 
-/// An observer that, if it is a Java observer, has a heap of so many MB at most.
+/// An observer with the defaults of an operator; if it is a Java observer, with a heap of so many MB at most.
 pub(crate) fn observer(java_heap_mb: u32) -> ObserverSettings {
     let options = format!("{JVM_OPTIONS} -Xmx{java_heap_mb}m");
-    let mut settings = ObserverSettings::default();
+    let mut settings = ObserverSettings {
+        default_patience: true,
+        ..ObserverSettings::default()
+    };
     settings.environment.push(("_JAVA_OPTIONS".into(), options));
     settings
 }
